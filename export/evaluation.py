@@ -1,0 +1,108 @@
+"""Pictures, groups and scores by which the exported X-ray graphs are judged, through ONNX Runtime."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+import torch
+
+from export import metrics
+from export.data.degradations import bicubic, downscale
+from export.data.xray import read_grey
+from export.graph_cxr import run
+from export.lpips import Lpips
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """Where held-out pictures lie and how they become high resolution; ``side`` None keeps them as they are."""
+
+    folder: str
+    side: int | None
+    split: str | None = "val"
+
+
+SETS = {
+    "nih-256": PictureSet("cxr/val", 256),
+    "nih-512": PictureSet("cxr/val", None),
+    "nih-1024-256": PictureSet("cxr/val_1024", 256),
+    "hannover-256": PictureSet("cxr_hannover", 256, None),
+}
+"""NIH ChestX-ray14 validation patients and, as another institution, the Hannover COVID-19 pictures."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One held-out picture: uint8 high resolution, and whom it shows."""
+
+    name: str
+    patient: str
+    sex: str
+    view: str
+    high: np.ndarray
+
+
+class Judge:
+    """Score enlarged pictures against the truth; LPIPS (alex) is left out where ``lpips`` is None."""
+
+    def __init__(self, lpips: Path | None) -> None:
+        self._lpips = None if lpips is None else Lpips("alex", lpips)
+
+    @torch.no_grad()
+    def scores(self, image: np.ndarray, baseline: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, float]:
+        """Take uint8 pictures; return every figure of the tables for ``image``."""
+        scores = {
+            "psnr": metrics.psnr(image, high),
+            "ssim": metrics.ssim(image, high),
+            "grid_index": metrics.grid_index(image),
+            "measurement_rms": measurement_rms(image, low),
+        }
+        if image is not baseline:
+            scores["detail_precision"] = metrics.detail_precision(image, baseline, high)
+        if self._lpips is not None:
+            first, second = (torch.from_numpy(p)[None, None].float() / 255 for p in (image, high))
+            scores["lpips"] = float(self._lpips(first, second))
+        return scores
+
+
+def cases(data: Path, name: str, limit: int | None = None) -> Iterator[Case]:
+    """Read the pictures of one of `SETS`, with patient, sex and view from ``cxr_labels.csv``."""
+    chosen = SETS[name]
+    with (data / "cxr_labels.csv").open(newline="") as file:
+        labels = {Path(row["file"]).name: row for row in csv.DictReader(file)}
+    for path in sorted((data / chosen.folder).glob("*.png"))[:limit]:
+        row = labels.get(path.name, {})
+        high = read_grey(path)
+        if chosen.side:
+            high = cv2.resize(high, (chosen.side, chosen.side), interpolation=cv2.INTER_CUBIC)
+        high = high[: high.shape[0] // 4 * 4, : high.shape[1] // 4 * 4]
+        yield Case(path.name, row.get("patient", path.name), row.get("sex", ""), row.get("view", ""), high)
+
+
+def open_graph(path: Path, threads: int = 2) -> onnxruntime.InferenceSession:
+    """Open an exported graph on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def upscale(session: onnxruntime.InferenceSession, low: np.ndarray, fidelity: float) -> tuple[np.ndarray, np.ndarray]:
+    """Enlarge a uint8 picture; return it as uint8, and the predicted error scale in grey levels of 255."""
+    upscaled, scale = run(session, low / 255, fidelity=fidelity, quantum=1 / 255)
+    return np.rint(upscaled * 255).astype(np.uint8), scale * 255
+
+
+def measurement_rms(image: np.ndarray, low: np.ndarray) -> float:
+    """Return how far the picture, shrunk by cv2 cubic and clipped, is from the measured one: RMS in grey levels."""
+    shrunk = cv2.resize(image.astype(np.float32), low.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return float(np.sqrt(np.square(np.clip(shrunk, 0, 255) - low).mean()))
+
+
+def baseline_and_low(high: np.ndarray, degradation: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the low resolution of a picture and its bicubic enlargement, both uint8."""
+    low = downscale(high, degradation)
+    return low, bicubic(low)

@@ -1,0 +1,91 @@
+"""Export a trained X-ray network: ``python -m export.graph_cxr --model cxr-x4 --weights weights.pt --out DIR``."""
+
+import argparse
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
+
+from export.models.cxr import MODELS, CxrSuperResolution
+
+INPUTS = ("image", "fidelity", "degradation", "consistency", "quantum")
+OUTPUTS = ("upscaled", "scale")
+OPERATORS = frozenset(
+    "Add AveragePool Clip Constant Conv Concat DepthToSpace Div Exp Max Min Mul Neg Pad ReduceMean ReduceSum Relu Reshape "
+    "Slice Softmax Split Sub Unsqueeze".split()
+)
+"""What the graph may contain: operators that every TensorRT since 8.6 and ONNX Runtime execute natively."""
+
+
+def export(network: CxrSuperResolution, path: Path) -> onnx.ModelProto:
+    """Write the whole graph, consistency included, with dynamic batch, height and width; return the checked model."""
+    network = network.eval().to(memory_format=torch.contiguous_format)
+    image = torch.rand(1, 1, 24, 20)
+    dials = torch.tensor([0.5]), torch.zeros(3), torch.ones(1), torch.tensor([1 / 255])
+    axes = {name: {0: "batch", 2: "height", 3: "width"} for name in ("image",)}
+    axes |= {name: {0: "batch", 2: "height_x4", 3: "width_x4"} for name in OUTPUTS}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            (image, *dials),
+            str(path),
+            input_names=list(INPUTS),
+            output_names=list(OUTPUTS),
+            dynamic_axes=axes,
+            opset_version=17,
+            dynamo=False,
+        )
+    _fold_constants(path)
+    model = onnx.load(path)
+    model.producer_name = "edgesr"
+    del model.opset_import[:]
+    model.opset_import.append(onnx.helper.make_opsetid("", 17))
+    onnx.checker.check_model(model, full_check=True)
+    foreign = {node.op_type for node in model.graph.node} - OPERATORS
+    if foreign:
+        raise ValueError(f"the graph contains operators outside the list: {sorted(foreign)}")
+    onnx.save(model, path)
+    return model
+
+
+def run(
+    session: InferenceSession, image: np.ndarray, **dials: float | tuple[float, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Run the exported graph on a float32 ``(H, W)`` picture in [0, 1]; return ``upscaled`` and ``scale``, ``(4H, 4W)``."""
+    values = {"fidelity": 1.0, "degradation": (0.0, 0.0, 0.0), "consistency": 1.0, "quantum": 1 / 255} | dials
+    feeds = {name: np.atleast_1d(np.asarray(value, np.float32)) for name, value in values.items()}
+    upscaled, scale = session.run(OUTPUTS, {"image": image.astype(np.float32)[None, None], **feeds})
+    return upscaled[0, 0], scale[0, 0]
+
+
+def _fold_constants(path: Path) -> None:
+    """Replace shape arithmetic on constants (padding amounts) by the constants, without fusing anything."""
+    options = SessionOptions()
+    options.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(path)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=MODELS, required=True)
+    parser.add_argument("--weights", type=Path, required=True, help="weights.pt or checkpoint.pt of the recipe")
+    parser.add_argument("--out", type=Path, required=True, help="folder for network.onnx")
+    arguments = parser.parse_args()
+    network = MODELS[arguments.model]()
+    state = torch.load(arguments.weights, weights_only=True)
+    network.load_state_dict(state.get("averaged", state))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    model = export(network, arguments.out / "network.onnx")
+    size = (arguments.out / "network.onnx").stat().st_size
+    print(f"{arguments.out / 'network.onnx'}: {len(model.graph.node)} nodes, {size / 2**20:.2f} MiB")
+
+
+if __name__ == "__main__":
+    main()

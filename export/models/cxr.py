@@ -1,0 +1,85 @@
+"""The chest X-ray x4 networks: one residual body on the measured grid, three heads, data consistency in the graph."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from export.models.consistency import DataConsistency
+from export.models.resample import SCALE, BicubicUpsampler
+
+
+class CxrSuperResolution(nn.Module):
+    """Enlarge a grey radiograph four times and say how far each pixel may be off.
+
+    ``forward`` is the exported graph; `heads` is what training differentiates. Every operation has a finite receptive
+    field and none pools over the picture, so tiles with enough overlap equal the whole.
+    """
+
+    def __init__(self, channels: int, blocks: int, features: int, detail_gain: float = 1.25) -> None:
+        super().__init__()
+        self.detail_gain = detail_gain
+        self.stem = nn.Conv2d(1, channels, 3, padding=1)
+        self.body = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
+        self.expand = nn.Conv2d(channels, features * SCALE**2, 3, padding=1)
+        self.refine = nn.Conv2d(features, features + 4, 3, padding=1)
+        self.outputs = nn.Conv2d(features + 4, 3, 3, padding=1)
+        nn.init.zeros_(self.outputs.weight)
+        nn.init.zeros_(self.outputs.bias)
+        self.upsample = BicubicUpsampler()
+        self.consistency = DataConsistency()
+
+    def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Take ``(N, 1, H, W)`` in [0, 1]; return the mean prediction, the detail to add and the error's log scale.
+
+        Each is ``(N, 1, 4H, 4W)``; the log scale is relative to 0.02 of the grey range.
+        """
+        stem = self.stem(image - 0.5)
+        expanded = functional.relu(functional.pixel_shuffle(self.expand(self.body(stem) + stem), SCALE))
+        correction, detail, log_scale = self.outputs(functional.relu(self.refine(expanded))).split(1, dim=1)
+        return self.upsample(image) + correction, detail, log_scale
+
+    @staticmethod
+    def laplace_scale(log_scale: Tensor) -> Tensor:
+        """Return the Laplace scale b > 0 of the absolute error, grey range 1."""
+        return 0.02 * torch.exp(log_scale.clamp(-5, 3))
+
+    def forward(
+        self, image: Tensor, fidelity: Tensor, degradation: Tensor, consistency: Tensor, quantum: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return ``upscaled`` in [0, 1] and ``scale``, both ``(N, 1, 4H, 4W)``.
+
+        ``fidelity`` ``(1,)``: 1 = the mean, 0 = sharpest. ``degradation`` ``(3,)``: additive logits for `DEGRADATIONS`,
+        zeros = decide from the picture. ``consistency`` ``(1,)``: 0 = off, 1 = full. ``quantum`` ``(1,)``: grey step of
+        the input, grey range 1.
+        """
+        mean, detail, log_scale = self.heads(image)
+        gain = self.detail_gain * (1 - fidelity).reshape(1, 1, 1, 1)
+        upscaled = self.consistency(mean + gain * detail, mean, image, degradation, consistency, quantum)
+        return upscaled, self.laplace_scale(log_scale)
+
+
+class ResidualBlock(nn.Module):
+    """Convolution, ReLU, convolution around an identity; the last convolution starts at zero."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.second(functional.relu(self.first(features)))
+
+
+def cxr_x4() -> CxrSuperResolution:
+    """Build the default network."""
+    return CxrSuperResolution(channels=48, blocks=12, features=12)
+
+
+def cxr_x4_fast() -> CxrSuperResolution:
+    """Build the network for small devices, at most 60,000 parameters."""
+    return CxrSuperResolution(channels=24, blocks=4, features=4)
+
+
+MODELS = {"cxr-x4": cxr_x4, "cxr-x4-fast": cxr_x4_fast}

@@ -1,0 +1,206 @@
+"""Train a chest X-ray x4 network: ``python -m export.recipes.cxr --data DIR --lpips DIR --out DIR --model cxr-x4``.
+
+One cosine over two phases: first the mean and the error scale, then also the detail, judged by LPIPS (squeeze) under a
+penalty on period-4 lattices. Runs on a CPU in float32; a run that was stopped goes on with ``--resume``.
+"""
+
+import argparse
+import copy
+import csv
+import math
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from export import losses
+from export.data.xray import CropSampler, Mixture, read_folder
+from export.lpips import Lpips
+from export.models.cxr import MODELS, CxrSuperResolution
+from export.models.resample import Downscalers
+from export.recipes.validation import Validator
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides the trained weights, besides the pictures."""
+
+    steps: int = 9500
+    mean_share: float = 0.3
+    batch: int = 8
+    side: int = 32
+    learning_rate: float = 1.5e-3
+    warmup: int = 100
+    weight_decay: float = 1e-4
+    average: float = 0.999
+    scale_weight: float = 0.003
+    measurement_weight: float = 0.2
+    sharp_weight: float = 1.0
+    lpips_weight: float = 0.06
+    lattice_weight: float = 0.02
+    lpips_side: int = 112
+    seed: int = 20261121
+
+
+RECIPES = {"cxr-x4": Recipe(), "cxr-x4-fast": replace(Recipe(), steps=9000, learning_rate=2.5e-3)}
+
+
+class Trainer:
+    """Hold everything that changes during a run, so that a checkpoint is one dictionary."""
+
+    def __init__(self, model: str, recipe: Recipe, data: Path, lpips: Path) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.network = MODELS[model]().to(memory_format=torch.channels_last)
+        self.averaged = copy.deepcopy(self.network).requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay
+        )
+        self.sampler = CropSampler(read_folder(data / "cxr" / "train").values(), Mixture(), recipe.seed)
+        self.downscalers = Downscalers()
+        self.lpips = Lpips("squeeze", lpips)
+        self.step = 0
+
+    def advance(self) -> dict[str, float]:
+        """Take one optimizer step; return its losses."""
+        recipe = self.recipe
+        progress = self.step / recipe.steps
+        rate = (
+            recipe.learning_rate * min(1, (self.step + 1) / recipe.warmup) * (0.5 + 0.5 * math.cos(math.pi * progress))
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate + 1e-6
+        terms = self._losses(*self.sampler.batch(recipe.batch, recipe.side), sharpen=progress >= recipe.mean_share)
+        loss = torch.stack(list(terms.values())).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        decay = min(recipe.average, (1 + self.step) / (10 + self.step))
+        for averaged, current in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
+            averaged.lerp_(current, 1 - decay)
+        return {name: float(value.detach()) for name, value in terms.items()}
+
+    def _losses(self, low: Tensor, high: Tensor, kinds: Tensor, sharpen: bool) -> dict[str, Tensor]:
+        recipe = self.recipe
+        mean, detail, log_scale = self.network.heads(low.contiguous(memory_format=torch.channels_last))
+        sharp = mean.detach() + detail
+        scale = CxrSuperResolution.laplace_scale(log_scale)
+        error = ((mean - high).abs() + (sharp - high).abs()).detach() / 2
+        terms = {
+            "mean": losses.charbonnier(mean, high),
+            "scale": recipe.scale_weight * losses.laplace_likelihood(error, scale),
+            "measurement": recipe.measurement_weight * losses.measurement(self.downscalers, mean, low, kinds),
+        }
+        if sharpen:
+            y, x = (int(v) for v in torch.randint(0, high.shape[-1] - recipe.lpips_side + 1, (2,)))
+            window = (..., slice(y, y + recipe.lpips_side), slice(x, x + recipe.lpips_side))
+            terms |= {
+                "sharp": recipe.sharp_weight * losses.charbonnier(sharp, high),
+                "lpips": recipe.lpips_weight * self.lpips(sharp[window], high[window]).mean(),
+                "sharp measurement": recipe.measurement_weight
+                * losses.measurement(self.downscalers, sharp, low, kinds),
+                "lattice": recipe.lattice_weight * losses.lattice(detail),
+            }
+        return terms
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint; the file is complete or absent."""
+        part = path.with_suffix(".part")
+        torch.save(
+            {
+                "recipe": asdict(self.recipe),
+                "step": self.step,
+                "network": self.network.state_dict(),
+                "averaged": self.averaged.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "sampler": self.sampler.state,
+                "torch": torch.get_rng_state(),
+            },
+            part,
+        )
+        part.replace(path)
+
+    def restore(self, path: Path) -> None:
+        """Continue from a checkpoint of `save`."""
+        state: dict[str, Any] = torch.load(path, weights_only=False)
+        self.network.load_state_dict(state["network"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.sampler.state = state["sampler"]
+        torch.set_rng_state(state["torch"])
+        self.step = state["step"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with cxr/train and cxr/val (512 px NIH PNGs)")
+    parser.add_argument("--lpips", type=Path, required=True, help="folder with lpips_{alex,squeeze}_state_dict.pt")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt, curves.csv, validation.png")
+    parser.add_argument("--model", choices=MODELS, default="cxr-x4")
+    parser.add_argument("--steps", type=int, help="length of the whole run, instead of the recipe's")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="change other values of the recipe")
+    parser.add_argument("--resume", action="store_true", help="continue from OUT/checkpoint.pt")
+    parser.add_argument("--validate-every", type=float, default=240, metavar="SECONDS")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    recipe = RECIPES[arguments.model]
+    changes = {name: float(value) for name, value in (item.split("=") for item in arguments.set)}
+    recipe = replace(recipe, **changes, **({"steps": arguments.steps} if arguments.steps else {}))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    train(
+        arguments.model,
+        recipe,
+        arguments.data,
+        arguments.lpips,
+        arguments.out,
+        arguments.resume,
+        arguments.validate_every,
+    )
+
+
+def train(model: str, recipe: Recipe, data: Path, lpips: Path, out: Path, resume: bool, interval: float) -> None:
+    """Run the recipe to its end, with a checkpoint and a validation every ``interval`` seconds."""
+    trainer = Trainer(model, recipe, data, lpips)
+    checkpoint = out / "checkpoint.pt"
+    if resume:
+        trainer.restore(checkpoint)
+    validator = Validator(data, lpips)
+    print(f"{model}: {sum(p.numel() for p in trainer.network.parameters())} parameters, {recipe}", flush=True)
+    started = last = time.monotonic()
+    totals: dict[str, float] = {}
+    counted = 0
+    while trainer.step < recipe.steps:
+        for name, value in trainer.advance().items():
+            totals[name] = totals.get(name, 0) + value
+        counted += 1
+        now = time.monotonic()
+        if now - last >= interval or trainer.step == recipe.steps:
+            averages = {name: value / counted for name, value in totals.items()}
+            trainer.save(checkpoint)
+            scores = validator.scores(trainer.averaged, out / "validation.png")
+            row = {"step": trainer.step, "seconds": round(now - started, 1)} | averages | scores
+            _append(out / "curves.csv", row)
+            rate = counted / (now - last)
+            print(f"{rate:.2f} steps/s " + " ".join(f"{k}={v:.4g}" for k, v in row.items()), flush=True)
+            totals, counted, last = {}, 0, time.monotonic()
+    torch.save(trainer.averaged.state_dict(), out / "weights.pt")
+
+
+def _append(path: Path, row: dict[str, float]) -> None:
+    """Append long-format rows ``step, quantity, value``: the quantities differ between the phases."""
+    is_new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if is_new:
+            writer.writerow(["step", "quantity", "value"])
+        writer.writerows([row["step"], name, value] for name, value in row.items() if name != "step")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The X-ray graph: consistency with the measured pixels, and the exported file against torch."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+cv2 = pytest.importorskip("cv2")
+pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+from export.data.degradations import downscale  # noqa: E402
+from export.graph_cxr import export, run  # noqa: E402
+from export.models.consistency import DataConsistency  # noqa: E402
+from export.models.cxr import MODELS, CxrSuperResolution  # noqa: E402
+from export.models.resample import DEGRADATIONS  # noqa: E402
+
+STEP = 1 / 255
+FORCED = {name: tuple(50.0 * (name == other) for other in DEGRADATIONS) for name in DEGRADATIONS}
+
+
+def _radiograph(side: int = 96) -> np.ndarray:
+    """Make a uint8 picture with smooth fields, sharp lines, noise, and saturated black and white."""
+    y, x = np.mgrid[:side, :side] / side
+    random = np.random.default_rng(0)
+    ribs = 60 * np.clip(np.sin(9 * y + 3 * np.cos(4 * x)) * 3, -1, 1)
+    image = 120 + 90 * np.sin(3 * x) * np.cos(2 * y) + ribs + random.normal(0, 4, (side, side))
+    image[10:30, 60:80] = 255
+    image[70:, :12] = 0
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def _consistent(picture: np.ndarray, low: np.ndarray, name: str, quantum: float = STEP) -> np.ndarray:
+    start, measured = (torch.from_numpy(a.astype(np.float32))[None, None] for a in (picture, low / 255))
+    step = DataConsistency()
+    logits = torch.tensor(FORCED[name])
+    return step(start, start, measured, logits, torch.ones(1), torch.tensor([quantum]))[0, 0].numpy()
+
+
+@pytest.fixture(scope="module")
+def network() -> CxrSuperResolution:
+    torch.manual_seed(0)
+    built = MODELS["cxr-x4-fast"]()
+    torch.nn.init.normal_(built.outputs.weight, 0, 0.02)
+    return built.eval()
+
+
+@pytest.fixture(scope="module")
+def session(network: CxrSuperResolution, tmp_path_factory: pytest.TempPathFactory) -> object:
+    path = tmp_path_factory.mktemp("graph") / "network.onnx"
+    export(network, path)
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+def test_cubic_residual_is_rounding_only_after_consistency() -> None:
+    high = _radiograph()
+    low = downscale(high, "cubic")
+    wrong = np.clip(high / 255 + np.random.default_rng(1).normal(0, 0.05, high.shape), 0, 1)
+    rounded = np.rint(_consistent(wrong, low, "cubic") * 255).astype(np.uint8)
+    shrunk = cv2.resize(rounded.astype(np.float32), low.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    assert np.sqrt(np.square(np.clip(shrunk, 0, 255) - low).mean()) <= 0.45
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_the_truth_stays_and_consistency_brings_a_bicubic_picture_closer_to_it(name: str) -> None:
+    high = _radiograph()
+    low = downscale(high, name)
+    kept = _consistent(high / 255, low, name)
+    assert np.abs(kept * 255 - high).max() < 1.5  # Pillow rounds between its two passes
+    bicubic = cv2.resize(low, high.shape[::-1], interpolation=cv2.INTER_CUBIC) / 255
+    before, after = np.abs(bicubic - high / 255), np.abs(_consistent(bicubic, low, name) - high / 255)
+    assert np.square(after).mean() <= np.square(before).mean() * 1.02
+
+
+def test_misfit_never_moves_past_any_value_inside_the_interval() -> None:
+    residual = torch.linspace(-0.1, 0.1, 2001).reshape(1, 1, 1, -1)
+    half, zero = torch.tensor([[[[0.01]]]]), torch.zeros(1, 1, 1, 2001)
+    move = DataConsistency._misfit(residual, half, zero, zero)
+    for inside in (-0.01, 0.0, 0.01):
+        assert torch.all((residual - move - inside).abs() <= (residual - inside).abs() + 1e-7)
+
+
+def test_a_saturated_pixel_bounds_the_picture_from_one_side_only() -> None:
+    residual = torch.tensor([[[[-0.2, 0.2]]]])
+    on, off, half = torch.ones(1, 1, 1, 2), torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 1, 1)
+    torch.testing.assert_close(DataConsistency._misfit(residual, half, on, off), torch.tensor([[[[-0.2, 0.0]]]]))
+    torch.testing.assert_close(DataConsistency._misfit(residual, half, off, on), torch.tensor([[[[0.0, 0.2]]]]))
+
+
+def test_a_smooth_false_blob_is_removed() -> None:
+    high = _radiograph(128)
+    low = downscale(high, "cubic")
+    y, x = np.mgrid[:128, :128]
+    blob = 20 / 255 * np.exp(-((y - 64.3) ** 2 + (x - 47.8) ** 2) / (2 * 3**2))
+    left = _consistent(high / 255 + blob, low, "cubic") - _consistent(high / 255, low, "cubic")
+    assert np.square(left).sum() <= 0.01 * np.square(blob).sum()
+
+
+@pytest.mark.parametrize("size", [(24, 24), (37, 11), (1, 1), (2, 3)])
+def test_exported_graph_equals_torch(network: CxrSuperResolution, session: object, size: tuple[int, int]) -> None:
+    low = downscale(_radiograph(160), "cubic")[: size[0], : size[1]] / 255
+    upscaled, scale = run(session, low, fidelity=0.3)
+    dials = torch.tensor([0.3]), torch.zeros(3), torch.ones(1), torch.tensor([STEP])
+    with torch.no_grad():
+        expected = network(torch.from_numpy(low.astype(np.float32))[None, None], *dials)
+    assert upscaled.shape == (4 * size[0], 4 * size[1])
+    np.testing.assert_allclose(upscaled, expected[0][0, 0].numpy(), atol=2e-6)
+    np.testing.assert_allclose(scale, expected[1][0, 0].numpy(), atol=1e-6)
+    assert 0 <= upscaled.min() and upscaled.max() <= 1 and scale.min() > 0
+
+
+def test_without_consistency_an_untrained_network_is_bicubic() -> None:
+    built = MODELS["cxr-x4"]()
+    low = torch.from_numpy(downscale(_radiograph(), "cubic").astype(np.float32) / 255)[None, None]
+    dials = torch.ones(1), torch.zeros(3), torch.zeros(1), torch.zeros(1)
+    with torch.no_grad():
+        upscaled, _ = built(low, *dials)
+    expected = cv2.resize(low[0, 0].numpy(), (96, 96), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    np.testing.assert_allclose(upscaled[0, 0].numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "limit"), [("cxr-x4", 1_500_000), ("cxr-x4-fast", 60_000)])
+def test_networks_keep_their_size(name: str, limit: int) -> None:
+    assert sum(p.numel() for p in MODELS[name]().parameters()) <= limit
