@@ -1,0 +1,40 @@
+"""``edgesr inspect``: what is in a model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from edgesr.cli.run import expectations
+from edgesr.model import inspect_onnx
+from edgesr.pipelines.load import open_model
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Print the descriptor and what the ONNX parts hold."""
+    package = open_model(arguments.model, expects=expectations(arguments))
+    descriptor = json.loads(package.descriptor.to_json())
+    parts = {name: inspect_onnx(package.part_path(name)) for name in package.descriptor.parts}
+    document = {**descriptor, "digest": package.digest, "notes": list(package.notes), "onnx": parts}
+    if arguments.json:
+        print(json.dumps(document, indent=2))
+        return 0
+    for line in _lines(document):
+        print(line)
+    return 0
+
+
+def _lines(value: Any, indent: int = 0) -> list[str]:
+    """Lay nested values out as indented ``key: value`` lines."""
+    lines = []
+    pad = "  " * indent
+    pairs = value.items() if isinstance(value, Mapping) else ((f"{i}", item) for i, item in enumerate(value))
+    for key, item in pairs:
+        if isinstance(item, Mapping) or (isinstance(item, list) and any(isinstance(x, Mapping) for x in item)):
+            lines += [f"{pad}{key}:", *_lines(item, indent + 1)]
+        elif item not in (None, [], ""):
+            text = ", ".join(map(str, item)) if isinstance(item, list) else str(item)
+            lines.append(f"{pad}{key}: {text}")
+    return lines

@@ -1,0 +1,109 @@
+"""One file through a restorer, band by band, so that pictures larger than memory can be written."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from edgesr import __version__
+from edgesr.cli.jobs import Job
+from edgesr.cli.progress import Progress
+from edgesr.errors import InputError
+from edgesr.image import Metadata, Picture, open_writer, read
+from edgesr.image.convert import from_float
+from edgesr.pipelines.restore import Restorer
+
+
+def restore_file(
+    job: Job, restorer: Restorer, arguments: argparse.Namespace, progress: Progress | None
+) -> dict[str, Any]:
+    """Restore ``job.source`` into ``job.target`` and return the record for the manifest."""
+    start = perf_counter()
+    picture = read(job.source, max_pixels=arguments.max_pixels)
+    _make_folder(job.target.parent)
+    first = picture.frames[0]
+    h, w, channels = first.shape
+    scale = restorer.scale
+    record: dict[str, Any] = {
+        "input": str(job.source),
+        "output": str(job.target),
+        "status": "done",
+        "input_size": [h, w],
+        "output_size": [h * scale, w * scale],
+        "dtype": str(first.dtype),
+        "channels": channels,
+        "frames": len(picture.frames),
+    }
+    on_tile = progress.show if progress is not None else None
+    with ExitStack() as stack:
+        writer = stack.enter_context(
+            open_writer(
+                job.target,
+                height=h * scale,
+                width=w * scale,
+                channels=channels,
+                dtype=first.dtype,
+                frames=len(picture.frames),
+                metadata=_with_provenance(picture.metadata, restorer),
+                quality=arguments.quality,
+            )
+        )
+        maps = None
+        if arguments.uncertainty:
+            record["uncertainty"] = str(_map_path(job.target))
+            maps = stack.enter_context(_map_writer(_map_path(job.target), picture, scale, restorer))
+        for frame in picture.frames:
+            for band in restorer.bands(frame, uncertainty=arguments.uncertainty, on_tile=on_tile):
+                writer.write(band.rows)
+                if maps is not None and band.bound is not None:
+                    maps.write(from_float(band.bound[..., None], np.dtype(np.uint16)))
+    record["seconds"] = round(perf_counter() - start, 4)
+    return record
+
+
+def _map_path(target: Path) -> Path:
+    return target.with_name(
+        f"{target.stem}_uncertainty{'.tif' if target.suffix.lower() in ('.tif', '.tiff') else '.png'}"
+    )
+
+
+def _map_writer(path: Path, picture: Picture, scale: int, restorer: Restorer) -> Any:
+    h, w, _ = picture.frames[0].shape
+    uncertainty = restorer.descriptor.uncertainty
+    coverage = uncertainty.coverage if uncertainty else 0.0
+    note = (
+        f"predicted bound of the absolute error, 65535 = full range of the picture; calibrated so that it covers "
+        f"{coverage:.0%} of the pixels"
+    )
+    return open_writer(
+        path,
+        height=h * scale,
+        width=w * scale,
+        channels=1,
+        dtype=np.dtype(np.uint16),
+        frames=len(picture.frames),
+        metadata=Metadata(format="PNG", text={"Description": note, "Software": f"edgesr {__version__}"}),
+    )
+
+
+def _with_provenance(metadata: Metadata, restorer: Restorer) -> Metadata:
+    controls = ", ".join(f"{k}={'/'.join(f'{x:g}' for x in v)}" for k, v in restorer.meta()["controls"].items())
+    text = {
+        "Software": f"edgesr {__version__}",
+        "Comment": f"enlarged x{restorer.scale} by a neural network ({restorer.descriptor.name} "
+        f"{restorer.descriptor.version}{', ' + controls if controls else ''}); not a measurement",
+    }
+    return replace(metadata, text={**metadata.text, **text})
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot make this folder: {error.strerror}; choose another -o") from None

@@ -1,0 +1,287 @@
+"""ONNX Runtime behind the seam, on the CPU or through its CUDA provider."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgesr.engines.base import Buffer, TensorSpec
+from edgesr.errors import BackendError, EdgesrError, ModelError, OutOfMemoryError
+from edgesr.types import Array
+
+_DTYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
+    "tensor(uint16)": np.uint16,
+    "tensor(int16)": np.int16,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+    "tensor(bool)": np.bool_,
+}
+_OUT_OF_MEMORY = (
+    "bad_alloc",
+    "bad allocation",
+    "failed to allocate memory",
+    "out of memory",
+    "cuda_error_out_of_memory",
+)
+_BINDINGS_KEPT = 16
+
+
+class OrtBackend:
+    """ONNX Runtime on one device.
+
+    ``device`` is ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; ``threads`` is the number of CPU threads inside one run, all
+    usable cores when None. ``providers`` replaces the execution providers that ``device`` implies, by ONNX Runtime's
+    names.
+    """
+
+    def __init__(self, device: str = "cpu", *, threads: int | None = None, providers: list[str] | None = None) -> None:
+        import onnxruntime
+
+        kind, _, index = device.partition(":")
+        if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+            raise BackendError(f"ONNX Runtime has no device {device!r}; use cpu, cuda or cuda:N")
+        if threads is not None and threads < 1:
+            raise BackendError(f"threads must be at least 1, got {threads}")
+        self._ort = onnxruntime
+        self._device_kind = kind
+        self._device_id = int(index or 0)
+        self._threads = threads or usable_cores()
+        self._providers: list[Any] = list(providers or ["CPUExecutionProvider"])
+        if kind == "cuda" and providers is None:
+            self._providers = [("CUDAExecutionProvider", {"device_id": self._device_id}), "CPUExecutionProvider"]
+        offered = set(onnxruntime.get_available_providers())
+        for provider in self._providers:
+            provider_name = provider if isinstance(provider, str) else provider[0]
+            if provider_name not in offered:
+                remedy = "; install onnxruntime-gpu in place of onnxruntime" if kind == "cuda" else ""
+                raise BackendError(
+                    f"device {device!r} needs ONNX Runtime's {provider_name}, which this build "
+                    f"({onnxruntime.__version__}) lacks: it offers {', '.join(sorted(offered))}{remedy}"
+                )
+        if kind == "cuda":
+            self.empty((1,), np.dtype(np.float32))
+
+    @property
+    def name(self) -> str:
+        """``onnxruntime:cpu`` or ``onnxruntime:cuda:N``."""
+        return f"onnxruntime:{self._device_kind}" + (f":{self._device_id}" if self._device_kind == "cuda" else "")
+
+    def load(self, path: Path) -> OrtEngine:
+        """Open an ONNX file; external data is read from the file's own folder."""
+        options = self._ort.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        try:
+            session = self._ort.InferenceSession(os.fspath(path), options, providers=self._providers)
+        except Exception as error:
+            raise _translate(error, f"cannot load {path.name}", ModelError) from None
+        if self._device_kind == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
+            raise BackendError(f"cannot run {path.name} on CUDA: the provider failed to start; see `edgesr doctor`")
+        return OrtEngine(session, self._device_kind, self._device_id, path.name)
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Buffer:
+        """Allocate host memory, or device memory on CUDA."""
+        try:
+            if self._device_kind == "cpu":
+                return HostBuffer(np.empty(shape, dtype))
+            value = self._ort.OrtValue.ortvalue_from_shape_and_type(shape, dtype.type, "cuda", self._device_id)
+        except MemoryError:
+            raise OutOfMemoryError(f"no memory for a buffer of shape {shape}, {dtype}") from None
+        except Exception as error:
+            raise _translate(error, f"cannot allocate {shape} {dtype} on {self.name}", BackendError) from None
+        return OrtValueBuffer(value, np.dtype(dtype))
+
+    def synchronize(self) -> None:
+        """Return at once: ONNX Runtime's runs have ended when they return."""
+
+    def close(self) -> None:
+        """Free nothing: engines and buffers own what there is."""
+
+
+class HostBuffer:
+    """A buffer in host memory."""
+
+    def __init__(self, array: Array) -> None:
+        self._array = array
+
+    @property
+    def ptr(self) -> int:
+        """Host address."""
+        return int(self._array.ctypes.data)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape in elements."""
+        return self._array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Element type."""
+        return self._array.dtype
+
+    def copy_from(self, array: Array) -> None:
+        """Copy ``array``, of this buffer's shape and dtype."""
+        check_copy(array, self.shape, self.dtype)
+        np.copyto(self._array, array)
+
+    def numpy(self) -> Array:
+        """Return the memory itself, without a copy."""
+        return self._array
+
+
+class OrtValueBuffer:
+    """A buffer in CUDA memory, owned by ONNX Runtime."""
+
+    def __init__(self, value: Any, dtype: np.dtype[Any]) -> None:
+        self._value = value
+        self._dtype = dtype
+        self._shape = tuple(value.shape())
+
+    @property
+    def ptr(self) -> int:
+        """Device address."""
+        return int(self._value.data_ptr())
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape in elements."""
+        return self._shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Element type."""
+        return self._dtype
+
+    def copy_from(self, array: Array) -> None:
+        """Copy ``array``, of this buffer's shape and dtype, to the device."""
+        check_copy(array, self.shape, self.dtype)
+        self._value.update_inplace(np.ascontiguousarray(array))
+
+    def numpy(self) -> Array:
+        """Copy the content to the host."""
+        array: Array = self._value.numpy()
+        return array
+
+
+class OrtEngine:
+    """One ONNX Runtime session whose bindings are made once per set of buffers."""
+
+    def __init__(self, session: Any, device_kind: str, device_id: int, file_name: str) -> None:
+        self._session = session
+        self._device = (device_kind, device_id)
+        self._file_name = file_name
+        self._bindings: OrderedDict[tuple[Any, ...], tuple[Any, tuple[Buffer, ...]]] = OrderedDict()
+        self._inputs = {spec.name: spec for spec in map(self._spec, session.get_inputs())}
+        self._outputs = {spec.name: spec for spec in map(self._spec, session.get_outputs())}
+
+    @property
+    def inputs(self) -> Mapping[str, TensorSpec]:
+        """Input tensors by name."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> Mapping[str, TensorSpec]:
+        """Output tensors by name."""
+        return self._outputs
+
+    def run(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer] | None = None) -> Mapping[str, Buffer]:
+        """Run once; see Engine.run."""
+        if self._session is None:
+            raise BackendError(f"{self._file_name} is closed")
+        check_tensors("input", inputs, self._inputs, complete=True)
+        if outputs is None:
+            return self._run_unbound(inputs)
+        check_tensors("output", outputs, self._outputs, complete=False)
+        binding = self._binding(inputs, outputs)
+        try:
+            self._session.run_with_iobinding(binding)
+        except Exception as error:
+            raise self._run_error(error, inputs) from None
+        return outputs
+
+    def close(self) -> None:
+        """Free the session."""
+        self._bindings.clear()
+        self._session = None
+
+    def _run_unbound(self, inputs: Mapping[str, Buffer]) -> Mapping[str, Buffer]:
+        feeds = {name: np.ascontiguousarray(buffer.numpy()) for name, buffer in inputs.items()}
+        try:
+            results = self._session.run(None, feeds)
+        except Exception as error:
+            raise self._run_error(error, inputs) from None
+        return {name: HostBuffer(result) for name, result in zip(self._outputs, results, strict=True)}
+
+    def _binding(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer]) -> Any:
+        key = tuple((name, buffer.ptr, buffer.shape) for side in (inputs, outputs) for name, buffer in side.items())
+        if key in self._bindings:
+            self._bindings.move_to_end(key)
+            return self._bindings[key][0]
+        binding = self._session.io_binding()
+        kind, index = self._device
+        for name, buffer in inputs.items():
+            binding.bind_input(name, kind, index, buffer.dtype.type, buffer.shape, buffer.ptr)
+        for name, buffer in outputs.items():
+            binding.bind_output(name, kind, index, buffer.dtype.type, buffer.shape, buffer.ptr)
+        # The buffers stay referenced, so that their addresses cannot be given to others while the key lives.
+        self._bindings[key] = (binding, (*inputs.values(), *outputs.values()))
+        if len(self._bindings) > _BINDINGS_KEPT:
+            self._bindings.popitem(last=False)
+        return binding
+
+    def _run_error(self, error: Exception, inputs: Mapping[str, Buffer]) -> EdgesrError:
+        shapes = ", ".join(f"{name} {buffer.shape}" for name, buffer in inputs.items())
+        return _translate(error, f"{self._file_name} failed on {shapes}", BackendError)
+
+    def _spec(self, node: Any) -> TensorSpec:
+        if node.type not in _DTYPES:
+            raise ModelError(f"{self._file_name}: tensor {node.name!r} has type {node.type}, which edgesr cannot pass")
+        shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in node.shape)
+        return TensorSpec(node.name, shape, np.dtype(_DTYPES[node.type]))
+
+
+def usable_cores() -> int:
+    """Count the cores that this process may run on, which in a container can be fewer than the machine's."""
+    return len(os.sched_getaffinity(0))
+
+
+def check_copy(array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Raise BackendError unless ``array`` has exactly ``shape`` and ``dtype``."""
+    if array.shape != shape or array.dtype != dtype:
+        raise BackendError(f"the buffer holds {dtype} {shape}, got {array.dtype} {array.shape}")
+
+
+def check_tensors(kind: str, buffers: Mapping[str, Buffer], specs: Mapping[str, TensorSpec], *, complete: bool) -> None:
+    """Raise BackendError unless ``buffers`` fit ``specs``: known names, ranks, static sizes and dtypes."""
+    for name, buffer in buffers.items():
+        if name not in specs:
+            raise BackendError(f"the network has no {kind} {name!r}; it has {', '.join(specs)}")
+        spec = specs[name]
+        if not spec.accepts(buffer.shape):
+            raise BackendError(f"{kind} {name!r} takes shape {spec.shape} (-1 is any), got {buffer.shape}")
+        if buffer.dtype != spec.dtype:
+            raise BackendError(f"{kind} {name!r} takes {spec.dtype}, got {buffer.dtype}")
+    missing = [name for name in specs if name not in buffers]
+    if complete and missing:
+        raise BackendError(f"{kind} {missing[0]!r} is missing")
+    if not buffers and specs:
+        raise BackendError(f"no {kind} buffers were given")
+
+
+def _translate(error: Exception, what: str, kind: type[EdgesrError]) -> EdgesrError:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = lines[0][:300]
+    if isinstance(error, MemoryError) or any(mark in str(error).lower() for mark in _OUT_OF_MEMORY):
+        return OutOfMemoryError(f"{what}: out of memory; use a smaller --tile")
+    return kind(f"{what}: {text}")

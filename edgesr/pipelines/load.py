@@ -1,0 +1,70 @@
+"""Open a model by name, package or ONNX file, on a device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from edgesr.engines import Backend, open_backend
+from edgesr.errors import ModelError, UsageError
+from edgesr.model import DEFAULT_MODEL, ModelPackage, describe_onnx, find, open_package
+from edgesr.pipelines.restore import Restorer
+from edgesr.types import Array
+
+
+def load(
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    device: str = "auto",
+    color: Literal["rgb", "bgr"] = "rgb",
+    *,
+    threads: int | None = None,
+    providers: list[str] | None = None,
+    tile: int | None = None,
+    tta: bool = False,
+    expects: Mapping[str, Any] | None = None,
+    **controls: Any,
+) -> Restorer:
+    """Load a model: a name (see ``edgesr models``), a package ``NAME.edgesr`` or folder, or a bare ``.onnx`` file.
+
+    ``device`` is ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``. ``color`` is the channel order of the colour
+    pictures that you pass and get: ``"rgb"``, or ``"bgr"`` as in OpenCV. ``threads`` is the number of CPU threads,
+    ``providers`` ONNX Runtime's execution providers, ``tile`` the tile side in input pixels; ``tta`` averages over
+    flips and rotations. ``expects`` says what a bare ONNX file leaves open: ``range`` (e.g. ``(0, 255)``), ``layout``,
+    ``scale``, ``color``. Further keywords set the model's controls, e.g. ``fidelity=1.0``.
+    """
+    package = open_model(model, expects=expects)
+    if package.descriptor.task != "restore":
+        raise ModelError(
+            f"model {package.descriptor.name} has task {package.descriptor.task!r}; this version of edgesr runs 'restore'"
+        )
+    backend = open_backend(device, threads=threads, providers=providers)
+    return Restorer(package, backend, color=color, tile=tile, tta=tta, **controls)
+
+
+def open_model(model: str | os.PathLike[str], *, expects: Mapping[str, Any] | None = None) -> ModelPackage:
+    """Open a package, or describe a bare ONNX file by looking at it and running it on probes."""
+    path = find(model)
+    if path.suffix.lower() == ".onnx":
+        return describe_onnx(path, probe=cpu_probe, **(expects or {}))
+    if expects:
+        raise UsageError(
+            f"{', '.join(expects)} can be set for bare .onnx files only; {path.name} says so itself (edgesr inspect)"
+        )
+    return open_package(path)
+
+
+def cpu_probe(path: Path) -> Callable[[Mapping[str, Array]], Mapping[str, Array]]:
+    """Open an ONNX file on the CPU and return a function from input arrays to output arrays, by name."""
+    backend: Backend = open_backend("cpu")
+    engine = backend.load(path)
+
+    def run(arrays: Mapping[str, Array]) -> Mapping[str, Array]:
+        buffers = {}
+        for name, array in arrays.items():
+            buffers[name] = backend.empty(array.shape, array.dtype)
+            buffers[name].copy_from(array)
+        return {name: buffer.numpy() for name, buffer in engine.run(buffers).items()}
+
+    return run

@@ -1,0 +1,195 @@
+"""One restoration network with the buffers to run it: pixels in [0, 1] go in and come out."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from edgesr.engines.base import Backend, Buffer, Engine
+from edgesr.errors import BackendError, ModelError
+from edgesr.model.descriptor import ModelDescriptor
+from edgesr.model.package import ModelPackage
+from edgesr.types import FloatArray
+
+NETWORK = "network"
+_SHAPES_KEPT = 4
+
+
+@dataclass
+class Timings:
+    """Seconds spent so far on one picture, by stage."""
+
+    pre: float = 0.0
+    h2d: float = 0.0
+    infer: float = 0.0
+    d2h: float = 0.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one run needs beside the picture: a value for every control, and the input's grey-level step in [0, 1]."""
+
+    controls: Mapping[str, tuple[float, ...]]
+    quantum: float
+    with_scale: bool = False
+
+
+class RestoreNetwork:
+    """The ``network`` part of a restoration package, loaded on a backend."""
+
+    def __init__(self, package: ModelPackage, backend: Backend) -> None:
+        self.descriptor: ModelDescriptor = package.descriptor
+        self.backend = backend
+        self.part = self.descriptor.parts[NETWORK]
+        self.engine: Engine = backend.load(package.part_path(NETWORK))
+        self.lock = threading.Lock()
+        self._free: list[Workspace] = []
+        self._check_roles()
+
+    def acquire(self) -> Workspace:
+        """Take a set of buffers for one picture; give it back with ``release``. Safe from any thread."""
+        with self.lock:
+            return self._free.pop() if self._free else Workspace(self)
+
+    def release(self, workspace: Workspace) -> None:
+        """Give a workspace back for the next picture."""
+        with self.lock:
+            self._free.append(workspace)
+
+    def close(self) -> None:
+        """Free the engine and all buffers."""
+        with self.lock:
+            self._free.clear()
+            self.engine.close()
+
+    def _check_roles(self) -> None:
+        for kind, roles, tensors in (
+            ("input", self.part.inputs, self.engine.inputs),
+            ("output", self.part.outputs, self.engine.outputs),
+        ):
+            absent = [tensor for tensor in roles.values() if tensor not in tensors]
+            if absent or "image" not in roles:
+                raise ModelError(
+                    f"model {self.descriptor.name}: model.json names the {kind} {(absent or ['image'])[0]!r}, "
+                    f"the network has {', '.join(tensors)}"
+                )
+
+
+@dataclass
+class _ShapeBuffers:
+    staging: np.ndarray[Any, np.dtype[Any]]
+    inputs: dict[str, Buffer]
+    outputs: dict[str, Buffer]
+
+
+@dataclass
+class Workspace:
+    """Buffers for one picture at a time, allocated once per tile shape."""
+
+    network: RestoreNetwork
+    _shapes: OrderedDict[tuple[int, int], _ShapeBuffers] = field(default_factory=OrderedDict)
+
+    def run(self, pixels: FloatArray, settings: Settings, timings: Timings) -> FloatArray:
+        """Run the network on float32 ``(h, w, c)`` in [0, 1], in the network's colour order.
+
+        Returns float32 ``(h * scale, w * scale, c)`` in [0, 1], with the predicted error scale as one more channel
+        when ``settings.with_scale``; valid until the next run of this workspace.
+        """
+        network = self.network
+        start = perf_counter()
+        buffers = self._buffers(pixels.shape[0], pixels.shape[1])
+        self._stage(pixels, buffers.staging)
+        staged = perf_counter()
+        values = {**settings.controls, "quantum": (settings.quantum,)}
+        for role, tensor in network.part.inputs.items():
+            if role == "image":
+                buffers.inputs[tensor].copy_from(buffers.staging)
+            else:
+                spec = network.engine.inputs[tensor]
+                buffers.inputs[tensor].copy_from(
+                    np.asarray(values[role], spec.dtype).reshape(buffers.inputs[tensor].shape)
+                )
+        copied = perf_counter()
+        with network.lock:
+            network.engine.run(buffers.inputs, buffers.outputs)
+            network.backend.synchronize()
+        ran = perf_counter()
+        result = self._fetch(buffers.outputs, with_scale=settings.with_scale)
+        done = perf_counter()
+        timings.pre += staged - start
+        timings.h2d += copied - staged
+        timings.infer += ran - copied
+        timings.d2h += done - ran
+        return result
+
+    def _buffers(self, h: int, w: int) -> _ShapeBuffers:
+        if (h, w) in self._shapes:
+            self._shapes.move_to_end((h, w))
+            return self._shapes[h, w]
+        network, descriptor = self.network, self.network.descriptor
+        engine, part, empty = network.engine, network.part, network.backend.empty
+        s = descriptor.scale
+        sizes = {"image": (descriptor.input_channels, h, w)}
+        inputs = {}
+        for role, tensor in part.inputs.items():
+            spec = engine.inputs[tensor]
+            shape = self._shape(*sizes[role]) if role in sizes else tuple(max(n, 1) for n in spec.shape)
+            inputs[tensor] = empty(shape, spec.dtype)
+        outputs = {}
+        for role, tensor in part.outputs.items():
+            if role in ("image", "scale"):
+                channels = descriptor.output_channels if role == "image" else 1
+                outputs[tensor] = empty(self._shape(channels, h * s, w * s), engine.outputs[tensor].dtype)
+        image = inputs[part.inputs["image"]]
+        created = _ShapeBuffers(np.empty(image.shape, image.dtype), inputs, outputs)
+        self._shapes[h, w] = created
+        if len(self._shapes) > _SHAPES_KEPT:
+            self._shapes.popitem(last=False)
+        return created
+
+    def _shape(self, c: int, h: int, w: int) -> tuple[int, int, int, int]:
+        return (1, c, h, w) if self.network.descriptor.input.layout == "NCHW" else (1, h, w, c)
+
+    def _stage(self, pixels: FloatArray, staging: np.ndarray[Any, np.dtype[Any]]) -> None:
+        """Write ``pixels`` into ``staging`` with the layout, range, mean and std that the network was trained with."""
+        expects = self.network.descriptor.input
+        low, high = expects.range
+        values = pixels
+        if (low, high) != (0.0, 1.0):
+            values = pixels * np.float32(high - low) + np.float32(low)
+        if expects.mean:
+            values = values - np.asarray(expects.mean, np.float32)
+        if expects.std:
+            values = values / np.asarray(expects.std, np.float32)
+        if staging.dtype.kind == "u":
+            values = np.rint(values)
+        target = staging[0].transpose(1, 2, 0) if expects.layout == "NCHW" else staging[0]
+        np.copyto(target, values, casting="unsafe")
+
+    def _fetch(self, outputs: Mapping[str, Buffer], *, with_scale: bool) -> FloatArray:
+        network, descriptor = self.network, self.network.descriptor
+        names = network.part.outputs
+        image = self._channels_last(outputs[names["image"]])
+        low, high = descriptor.output_range
+        if (low, high) != (0.0, 1.0):
+            image = (image - np.float32(low)) * np.float32(1.0 / (high - low))
+        if not np.isfinite(image.sum(dtype=np.float64)):
+            raise BackendError(
+                f"model {descriptor.name} produced NaN or infinite pixels; if this is an FP16 model, use its FP32 form"
+            )
+        if not with_scale:
+            return image
+        scale = self._channels_last(outputs[names["scale"]]) * np.float32(1.0 / (high - low))
+        return np.concatenate([image, scale], axis=2)
+
+    def _channels_last(self, buffer: Buffer) -> FloatArray:
+        array = buffer.numpy()[0]
+        if self.network.descriptor.input.layout == "NCHW":
+            array = array.transpose(1, 2, 0)
+        return array.astype(np.float32, copy=False)

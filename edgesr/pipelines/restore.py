@@ -1,0 +1,274 @@
+"""Restoration and super-resolution of pictures of any size."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import count
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+
+from edgesr.engines.base import Backend
+from edgesr.errors import OutOfMemoryError, UsageError
+from edgesr.image import Metadata
+from edgesr.image.convert import check_pixels, to_float
+from edgesr.model.package import ModelPackage
+from edgesr.pipelines.augment import self_ensemble
+from edgesr.pipelines.controls import resolve_controls
+from edgesr.pipelines.network import RestoreNetwork, Settings, Timings, Workspace
+from edgesr.pipelines.planes import check_channels, run_planes
+from edgesr.pipelines.reduce import Reduced, reduce_channels
+from edgesr.pipelines.result import Result
+from edgesr.pipelines.sources import Sources, read_sources
+from edgesr.pipelines.tiling import Span, blend_tiles
+from edgesr.pipelines.tilesize import Tiles, smaller, tiles_for
+from edgesr.types import Array, FloatArray
+
+
+@dataclass(frozen=True)
+class Band:
+    """Finished rows of a restored picture, from top to bottom."""
+
+    rows: Array
+    """``(h, width * scale, C)`` in the input's dtype."""
+    bound: FloatArray | None
+    """Predicted bound of the absolute error, float32 ``(h, width * scale)``; None unless asked for."""
+
+
+class Restorer:
+    """A restoration model on a device: call it with a picture.
+
+    Thread-safe. ``color`` names the order of colour pictures that are passed in and returned, ``"rgb"`` or ``"bgr"``.
+    ``tile`` is the tile side in input pixels (default: from the model and the free memory); ``tta`` averages over the
+    eight flips and rotations. Further keywords are the model's controls, e.g. ``fidelity=1.0``.
+    """
+
+    def __init__(
+        self,
+        package: ModelPackage,
+        backend: Backend,
+        *,
+        color: Literal["rgb", "bgr"] = "rgb",
+        tile: int | None = None,
+        tta: bool = False,
+        **controls: Any,
+    ) -> None:
+        if color not in ("rgb", "bgr"):
+            raise UsageError(f"color must be 'rgb' or 'bgr', got {color!r}")
+        self.descriptor = package.descriptor
+        self.package = package
+        check_channels(self.descriptor)
+        self._controls = resolve_controls(self.descriptor, controls)
+        self._color = color
+        self._tile = tile
+        self._tta = tta
+        self._backend = backend
+        self._network = RestoreNetwork(package, backend)
+        self._executor: ThreadPoolExecutor | None = None
+        self._executor_lock = threading.Lock()
+        tiles_for(self.descriptor, 1, 1, tile)
+
+    @property
+    def scale(self) -> int:
+        """Enlargement in each direction."""
+        return self.descriptor.scale
+
+    @property
+    def device(self) -> str:
+        """Runtime and device, e.g. ``onnxruntime:cpu``."""
+        return self._backend.name
+
+    def __call__(self, image: Array, **controls: Any) -> Array:
+        """Restore one picture: numpy ``(H, W)`` or ``(H, W, C)``, C in grey, grey+alpha, colour, colour+alpha.
+
+        uint8, uint16, or floats in [0, 1] (computed and returned as float32). Same channels and rank out.
+        """
+        return self.restore(image, **controls).image
+
+    def restore(
+        self,
+        image: Array,
+        *,
+        uncertainty: bool = False,
+        metadata: Metadata | None = None,
+        source: str | None = None,
+        **controls: Any,
+    ) -> Result:
+        """Restore one picture, as in a call, and return it with timings, and the error bound with ``uncertainty``.
+
+        ``metadata`` is kept for ``Result.save``, ``source`` names the picture in ``Result.meta``.
+        """
+        start = perf_counter()
+        pixels = self._swapped(check_pixels(image))
+        timings = Timings()
+        h, w, c = pixels.shape
+        out = np.empty((h * self.scale, w * self.scale, c), pixels.dtype)
+        bound = np.empty(out.shape[:2], np.float32) if uncertainty else None
+        y = 0
+        for band in self.bands(pixels, uncertainty=uncertainty, timings=timings, **controls):
+            rows = slice(y, y + band.rows.shape[0])
+            out[rows] = band.rows
+            if bound is not None:
+                bound[rows] = band.bound
+            y = rows.stop
+        out = self._swapped(out)
+        total = perf_counter() - start
+        stages = asdict(timings)
+        milliseconds = {name: seconds * 1e3 for name, seconds in stages.items()}
+        milliseconds |= {"post": (total - sum(stages.values())) * 1e3, "total": total * 1e3}
+        return Result(
+            image=out if image.ndim == 3 else out[..., 0],
+            std=bound,
+            timings=milliseconds,
+            meta={"source": source, **self.meta(**controls)},
+            source=image,
+            metadata=metadata or Metadata(format="PNG"),
+        )
+
+    def bands(
+        self,
+        pixels: Array,
+        *,
+        uncertainty: bool = False,
+        timings: Timings | None = None,
+        on_tile: Callable[[int, int], None] | None = None,
+        **controls: Any,
+    ) -> Iterator[Band]:
+        """Restore ``(H, W, C)`` RGB pixels and yield the result in bands of rows, so that memory does not grow with H.
+
+        ``on_tile`` is told the number of finished tiles and of all. When the device runs out of memory on the first
+        tile, smaller tiles are tried.
+        """
+        descriptor = self.descriptor
+        values = resolve_controls(descriptor, controls, self._controls)
+        if uncertainty and descriptor.uncertainty is None:
+            raise UsageError(f"model {descriptor.name} predicts no uncertainty")
+        timings = Timings() if timings is None else timings
+        settings = Settings(values, _quantum(pixels.dtype), uncertainty)
+        reduced = reduce_channels(pixels, to_grey=descriptor.input_channels == 1)
+        h, w, _ = reduced.pixels.shape
+        tiles = tiles_for(descriptor, h, w, self._tile)
+        workspace = self._network.acquire()
+        try:
+            run = partial(self._run_tile, reduced.pixels, settings, workspace, timings)
+            while True:
+                try:
+                    first = run(tiles.rows[0], tiles.columns[0])
+                    break
+                except (OutOfMemoryError, MemoryError) as error:
+                    tiles = smaller(descriptor, h, w, tiles, error)
+            yield from self._blend(reduced, tiles, run, first, uncertainty=uncertainty, on_tile=on_tile)
+        finally:
+            self._network.release(workspace)
+
+    def predict(self, sources: Sources, *, stream: bool = False, **options: Any) -> Iterator[Result] | list[Result]:
+        """Restore files, folders, globs, arrays or lists of them; ``options`` as for ``restore``.
+
+        With ``stream`` the results come one by one, so that any number of pictures fits into memory.
+        """
+        results = (
+            self.restore(
+                self._swapped(item.pixels) if item.path else item.pixels,
+                metadata=item.metadata,
+                source=item.name,
+                **options,
+            )
+            for item in read_sources(sources)
+        )
+        return results if stream else list(results)
+
+    def submit(self, image: Array, **options: Any) -> Future[Result]:
+        """Restore one picture on a worker thread; ``options`` as for ``restore``."""
+        with self._executor_lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="edgesr")
+            return self._executor.submit(self.restore, image, **options)
+
+    def meta(self, **controls: Any) -> dict[str, Any]:
+        """Describe what is run: model, version, scale, device, downscaler and the value of every control."""
+        descriptor = self.descriptor
+        return {
+            "model": descriptor.name,
+            "version": descriptor.version,
+            "scale": descriptor.scale,
+            "device": self.device,
+            "color": self._color,
+            "tile": self._tile,
+            "tta": self._tta,
+            "degradation": (descriptor.degradation or {}).get("kernel"),
+            "controls": {k: list(v) for k, v in resolve_controls(descriptor, controls, self._controls).items()},
+        }
+
+    def close(self) -> None:
+        """Finish submitted pictures and free the network; closing twice is allowed."""
+        if self._executor is not None:
+            self._executor.shutdown()
+        self._network.close()
+        self._backend.close()
+
+    def __enter__(self) -> Restorer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run_tile(
+        self, pixels: Array, settings: Settings, workspace: Workspace, timings: Timings, row: Span, column: Span
+    ) -> FloatArray:
+        part = pixels[row.start : row.start + row.size, column.start : column.start + column.size]
+        tile = to_float(part)
+        missing = (row.size - tile.shape[0], column.size - tile.shape[1])
+        if any(missing):
+            tile = np.pad(tile, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="reflect")
+        run = partial(workspace.run, settings=settings, timings=timings)
+        if self._tta:
+            run = partial(self_ensemble, run=run, rotate=self.descriptor.size.fixed is None)
+        return run_planes(tile, run, self.descriptor, with_scale=settings.with_scale)
+
+    def _blend(
+        self,
+        reduced: Reduced,
+        tiles: Tiles,
+        run: Callable[[Span, Span], FloatArray],
+        first: FloatArray,
+        *,
+        uncertainty: bool,
+        on_tile: Callable[[int, int], None] | None,
+    ) -> Iterator[Band]:
+        """Blend the tiles, of which the first was run already."""
+        channels = reduced.pixels.shape[2]
+        layers: list[tuple[slice, np.dtype[Any]]] = [(slice(0, channels), reduced.pixels.dtype)]
+        if uncertainty:
+            layers.append((slice(channels, channels + 1), np.dtype(np.float32)))
+        origin = (tiles.rows[0], tiles.columns[0])
+
+        finished = count(1)
+
+        def run_once(row: Span, column: Span) -> FloatArray:
+            tile = first if (row, column) == origin else run(row, column)
+            if on_tile is not None:
+                on_tile(next(finished), tiles.count)
+            return tile
+
+        for rows, *bound in blend_tiles(tiles.rows, tiles.columns, self.scale, run_once, layers):
+            factor = self.descriptor.uncertainty.factor if self.descriptor.uncertainty else 1.0
+            yield Band(reduced.expand(rows), bound[0][..., 0] * np.float32(factor) if bound else None)
+
+    def _swapped(self, pixels: Array) -> Array:
+        """Convert ``(H, W, C)`` between RGB and the pipeline's colour order."""
+        if self._color == "rgb" or pixels.shape[2] < 3:
+            return pixels
+        return np.concatenate([pixels[..., 2::-1], pixels[..., 3:]], axis=2)
+
+
+def _quantum(dtype: np.dtype[Any]) -> float:
+    """Return the grey-level step of pixels of ``dtype``, in [0, 1]."""
+    return 0.0 if dtype.kind == "f" else 1.0 / float(np.iinfo(dtype).max)

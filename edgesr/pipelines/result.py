@@ -1,0 +1,61 @@
+"""What a pipeline returns for one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgesr.errors import InputError
+from edgesr.image import Metadata, Picture, write
+from edgesr.image.convert import to_float
+from edgesr.image.resample import downscale
+from edgesr.types import Array, FloatArray
+
+
+@dataclass(frozen=True)
+class Result:
+    """One restored picture with what is known about it."""
+
+    image: Array
+    """uint8, uint16 or float32 like the input, ``(H, W, C)`` in the pipeline's colour order, or ``(H, W)`` for it."""
+    std: FloatArray | None
+    """Predicted bound of the absolute error, float32 ``(H, W)`` in [0, 1]; None unless asked for."""
+    timings: Mapping[str, float]
+    """Milliseconds: ``pre``, ``h2d``, ``infer``, ``d2h``, ``post`` and ``total``."""
+    meta: Mapping[str, Any]
+    """``source``, ``model``, ``version``, ``scale``, ``tile``, ``device`` and the value of every control."""
+    source: Array = field(repr=False)
+    """The input that was restored, in the same form as ``image``."""
+    metadata: Metadata = field(repr=False)
+
+    @property
+    def consistency(self) -> float | None:
+        """RMS difference between the downscaled result and the input, in 8-bit grey levels.
+
+        None where the model does not name the downscaler that it inverts.
+        """
+        kernel = self.meta.get("degradation")
+        if kernel not in ("cubic", "area", "antialiased"):
+            return None
+        image, source = _three_axes(self.image), _three_axes(self.source)
+        residual = downscale(to_float(image), int(self.meta["scale"]), kernel) - to_float(source)
+        return float(np.sqrt(np.mean(np.square(residual, dtype=np.float64)))) * 255.0
+
+    def save(self, path: str | Path, **options: Any) -> Path:
+        """Write the picture with the metadata of its source; the suffix gives the format. See edgesr.image.write."""
+        image = _three_axes(self.image)
+        if self.meta.get("color") == "bgr" and image.shape[2] >= 3:
+            image = np.concatenate([image[..., 2::-1], image[..., 3:]], axis=2)
+        target = Path(path)
+        if not target.suffix:
+            raise InputError(f"{target}: give a suffix that names the format, e.g. {target.name}.png")
+        write(target, Picture((image,), self.metadata), **options)
+        return target
+
+
+def _three_axes(image: Array) -> Array:
+    return image if image.ndim == 3 else image[..., None]

@@ -1,0 +1,102 @@
+"""Which tiles a picture is cut into: the model's limits, the free memory, and what the user asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgesr.device import available_memory
+from edgesr.errors import OutOfMemoryError, UsageError
+from edgesr.model.descriptor import ModelDescriptor
+from edgesr.pipelines.tiling import Span, plan_axis, round_up, smallest_tile
+
+DEFAULT_TILE = 512
+SMALL_TILE = 256
+SMALL_MEMORY = 3 << 30
+"""Bytes of free memory below which tiles are small from the start."""
+BLEND = 8
+"""Pixels over which neighbouring tiles are mixed."""
+UNKNOWN_RADIUS = 16
+UNKNOWN_BLEND = 32
+"""Context and blend for networks whose receptive field is unknown or unbounded."""
+STRETCH = 1.25
+"""A picture that exceeds the tile by at most this factor is run without a cut."""
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """A picture cut into rows and columns of tiles."""
+
+    rows: list[Span]
+    columns: list[Span]
+    tile: tuple[int, int]
+    """``(height, width)`` asked for, in input pixels."""
+
+    @property
+    def count(self) -> int:
+        """Number of tiles."""
+        return len(self.rows) * len(self.columns)
+
+
+def tiles_for(descriptor: ModelDescriptor, h: int, w: int, tile: int | None) -> Tiles:
+    """Cut an ``h`` x ``w`` picture for the model; ``tile`` is the user's choice of the tile side, None for automatic."""
+    size = descriptor.size
+    if size.fixed is not None:
+        if tile is not None and (tile, tile) != size.fixed:
+            raise UsageError(f"model {descriptor.name} has fixed {_pair(size.fixed)} tiles; leave out --tile {tile}")
+        return _cut(descriptor, h, w, size.fixed, stretch=1.0)
+    if tile is not None:
+        least = least_tile(descriptor)
+        if tile < least:
+            raise UsageError(f"tile must be at least {least} for model {descriptor.name}, got {tile}")
+        return _cut(descriptor, h, w, (round_up(tile, size.multiple),) * 2, stretch=1.0)
+    side = descriptor.tile or DEFAULT_TILE
+    if available_memory() < SMALL_MEMORY:
+        side = min(side, SMALL_TILE)
+    side = round_up(max(side, least_tile(descriptor)), size.multiple)
+    return _cut(descriptor, h, w, (side, side), stretch=STRETCH)
+
+
+def smaller(descriptor: ModelDescriptor, h: int, w: int, tiles: Tiles, error: BaseException) -> Tiles:
+    """Return tiles of half the side after an out-of-memory error; raise OutOfMemoryError when they cannot shrink."""
+    least = least_tile(descriptor)
+    used = min(max(tiles.rows[0].size, tiles.columns[0].size), max(tiles.tile))
+    side = max(round_up(used // 2, descriptor.size.multiple), least)
+    if descriptor.size.fixed is not None or side >= used:
+        raise OutOfMemoryError(
+            f"model {descriptor.name} does not fit into memory with tiles of {used} pixels, the smallest possible; "
+            "close other programs or use a smaller model"
+        ) from error
+    return _cut(descriptor, h, w, (side, side), stretch=1.0)
+
+
+def least_tile(descriptor: ModelDescriptor) -> int:
+    """Return the smallest tile side, in pixels, that the model can be cut into."""
+    radius, blend = _context(descriptor)
+    multiple = descriptor.size.multiple
+    return max(
+        smallest_tile(radius=radius, blend=blend, multiple=multiple), round_up(descriptor.size.minimum, multiple)
+    )
+
+
+def _cut(descriptor: ModelDescriptor, h: int, w: int, tile: tuple[int, int], *, stretch: float) -> Tiles:
+    radius, blend = _context(descriptor)
+    size = descriptor.size
+    spans = []
+    for length, side in zip((h, w), tile, strict=True):
+        padded = round_up(max(length, size.minimum), size.multiple)
+        if padded <= side * stretch:
+            side = side if size.fixed else padded
+            spans.append([Span(0, side, 0, length, 0, 0)])
+        else:
+            spans.append(plan_axis(length, side, radius=radius, blend=blend, multiple=size.multiple))
+    return Tiles(spans[0], spans[1], tile)
+
+
+def _context(descriptor: ModelDescriptor) -> tuple[int, int]:
+    if descriptor.receptive_field is None:
+        return UNKNOWN_RADIUS, UNKNOWN_BLEND
+    return descriptor.receptive_field, BLEND
+
+
+def _pair(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"

@@ -1,0 +1,122 @@
+"""Tiles over a picture of any size, blended so that they cannot be seen, in constant memory.
+
+Each tile is run with at least ``radius`` pixels of context on every side that is not the picture's own border. Where
+``radius`` is the network's receptive field, what is kept of a tile equals the run over the whole picture, and blending
+only mixes equal values. Where the receptive field is unknown, the cosine blend hides what differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgesr.errors import UsageError
+from edgesr.image.convert import from_float
+from edgesr.types import Array, FloatArray
+
+
+@dataclass(frozen=True)
+class Span:
+    """One tile along one axis, in input pixels: the network reads ``[start, start + size)``, ``[low, high)`` is kept.
+
+    ``blend`` pixels from ``low`` on are mixed with the tile before, and as many from ``high`` on with the tile after.
+    """
+
+    start: int
+    size: int
+    low: int
+    high: int
+    blend_before: int
+    blend_after: int
+
+
+def plan_axis(length: int, tile: int, *, radius: int, blend: int, multiple: int = 1) -> list[Span]:
+    """Cut ``length`` pixels, more than one tile holds, into tiles of ``tile`` pixels.
+
+    Tiles start at multiples of ``multiple``, so ``tile`` must be one too; the last ends where the picture does, padded
+    to ``multiple``. Raises UsageError when a tile is too small for its context.
+    """
+    padded = round_up(length, multiple)
+    smallest = smallest_tile(radius=radius, blend=blend, multiple=multiple)
+    if tile < smallest or tile % multiple:
+        raise UsageError(
+            f"tile {tile} is too small or no multiple of {multiple} for this model: its context of {radius} pixels "
+            f"on each side needs tiles of at least {smallest}"
+        )
+    step = (tile - 2 * radius - blend) // multiple * multiple
+    gaps = -(-(padded - tile) // step)
+    starts = [(i * (padded - tile) // gaps) // multiple * multiple for i in range(gaps)] + [padded - tile]
+    seams = [(after + before + tile - blend) // 2 for before, after in zip(starts, starts[1:], strict=False)]
+    return [
+        Span(start, tile, low, high, blend if i else 0, blend if i < gaps else 0)
+        for i, (start, low, high) in enumerate(zip(starts, [0, *seams], [*seams, length], strict=True))
+    ]
+
+
+def smallest_tile(*, radius: int, blend: int, multiple: int = 1) -> int:
+    """Return the least tile side that leaves a core of twice the blend between its two contexts."""
+    return round_up(2 * radius + 3 * blend + 2 * multiple, multiple)
+
+
+def round_up(value: int, multiple: int) -> int:
+    """Return the least multiple of ``multiple`` that is not below ``value``."""
+    return -(-value // multiple) * multiple
+
+
+def blend_tiles(
+    rows: Sequence[Span],
+    columns: Sequence[Span],
+    scale: int,
+    run: Callable[[Span, Span], FloatArray],
+    layers: Sequence[tuple[slice, np.dtype[np.generic]]],
+) -> Iterator[tuple[Array, ...]]:
+    """Run every tile and yield the picture from top to bottom as bands of finished rows.
+
+    ``run`` maps a row span and a column span to float32 ``(row.size * scale, column.size * scale, C)``; its result may
+    be overwritten by the next call. Each of ``layers`` is a slice of the C channels and the dtype that it is delivered
+    in: float32 as it is, integers scaled from [0, 1]. A band is a tuple of arrays ``(h, width * scale, c)``, one for
+    each layer, fresh for each band.
+    """
+    width = columns[-1].high * scale
+    above: FloatArray | None = None
+    for row in rows:
+        band = tuple(
+            np.empty(((row.high - row.low) * scale, width, layer.stop - layer.start), dtype) for layer, dtype in layers
+        )
+        below: FloatArray | None = None
+        left: FloatArray | None = None
+        for column in columns:
+            tile = run(row, column)
+            part = tile[_kept(row, scale), _kept(column, scale)]
+            if left is not None:
+                _mix(part[:, : column.blend_before * scale], left, axis=1)
+            core = (column.high - column.low) * scale
+            left = part[:, core:].copy() if column.blend_after else None
+            part = part[:, :core]
+            x = slice(column.low * scale, column.high * scale)
+            if above is not None:
+                _mix(part[: row.blend_before * scale], above[:, x], axis=0)
+            height = (row.high - row.low) * scale
+            if row.blend_after:
+                if below is None:
+                    below = np.empty((row.blend_after * scale, width, part.shape[2]), np.float32)
+                below[:, x] = part[height:]
+            for target, (layer, dtype) in zip(band, layers, strict=True):
+                from_float(part[:height, :, layer], dtype, out=target[:, x])
+        above = below
+        yield band
+
+
+def _kept(span: Span, scale: int) -> slice:
+    return slice((span.low - span.start) * scale, (span.high + span.blend_after - span.start) * scale)
+
+
+def _mix(new: FloatArray, old: FloatArray, *, axis: int) -> None:
+    """Fade ``new`` in over ``old`` along ``axis`` with half a cosine, in place; the two weights add to one."""
+    n = new.shape[axis]
+    weight = (0.5 - 0.5 * np.cos(np.pi * (np.arange(n) + 0.5) / n)).astype(np.float32)
+    weight = weight.reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+    new *= weight
+    new += old * (1 - weight)

@@ -1,0 +1,105 @@
+"""Small ONNX networks with known results, made on the spot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = [helper.make_opsetid("", 17)]
+
+
+def save(
+    path: Path, nodes: list, inputs: list, outputs: list, initializers: dict[str, np.ndarray] | None = None
+) -> Path:
+    """Check and write one graph."""
+    tensors = [numpy_helper.from_array(array, name) for name, array in (initializers or {}).items()]
+    graph = helper.make_graph(nodes, "network", inputs, outputs, tensors)
+    model = helper.make_model(graph, opset_imports=OPSET, ir_version=8)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return path
+
+
+def tensor(name: str, *shape: int | str, kind: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, list(shape))
+
+
+def affine(path: Path) -> Path:
+    """Y = X * gain + bias with X (N, 2, H, W), and Z = sum of Y over the channels."""
+    nodes = [
+        helper.make_node("Mul", ["x", "gain"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "bias"], ["y"]),
+        helper.make_node("ReduceSum", ["y", "axes"], ["z"], keepdims=1),
+    ]
+    inputs = [tensor("x", "n", 2, "h", "w"), tensor("gain", 1)]
+    outputs = [tensor("y", "n", 2, "h", "w"), tensor("z", "n", 1, "h", "w")]
+    return save(path, nodes, inputs, outputs, {"bias": np.array([0.5], np.float32), "axes": np.array([1], np.int64)})
+
+
+def fixed_uint8(path: Path) -> Path:
+    """Y = float(X) / 2 with X uint8 (1, 4, 4, 3)."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["f", "half"], ["y"]),
+    ]
+    inputs = [tensor("x", 1, 4, 4, 3, kind=TensorProto.UINT8)]
+    return save(path, nodes, inputs, [tensor("y", 1, 4, 4, 3)], {"half": np.array([0.5], np.float32)})
+
+
+def compaction(path: Path) -> Path:
+    """Y = the positive elements of X: a shape that depends on the data."""
+    nodes = [
+        helper.make_node("Greater", ["x", "zero"], ["mask"]),
+        helper.make_node("Compress", ["x", "mask"], ["y"]),
+    ]
+    return save(path, nodes, [tensor("x", "n")], [tensor("y", "m")], {"zero": np.array([0], np.float32)})
+
+
+def convolution_x(
+    path: Path,
+    *,
+    channels: int = 1,
+    scale: int = 2,
+    depth: int = 3,
+    kernel: int = 3,
+    size: int | str | None = None,
+    seed: int = 0,
+    layout: str = "NCHW",
+) -> Path:
+    """A random super-resolution network: nearest upsampling plus convolutions and a pixel shuffle.
+
+    Its receptive field is ``depth * (kernel // 2)`` pixels on each side.
+    """
+    rng = np.random.default_rng(seed)
+    width = 8
+    nodes, weights, name = [], {}, "image" if layout == "NCHW" else "nchw"
+    if layout == "NHWC":
+        nodes.append(helper.make_node("Transpose", ["image"], ["nchw"], perm=[0, 3, 1, 2]))
+    source = name
+    planes = [channels, *[width] * (depth - 1), channels * scale * scale]
+    for i, (fan_in, fan_out) in enumerate(zip(planes, planes[1:], strict=False)):
+        spread = 0.5 / (fan_in * kernel * kernel) ** 0.5
+        weights[f"w{i}"] = (rng.standard_normal((fan_out, fan_in, kernel, kernel)) * spread).astype(np.float32)
+        nodes.append(helper.make_node("Conv", [name, f"w{i}"], [f"c{i}"], pads=[kernel // 2] * 4))
+        name = f"c{i}"
+        if i < depth - 1:
+            nodes.append(helper.make_node("Relu", [name], [f"r{i}"]))
+            name = f"r{i}"
+    nodes.append(helper.make_node("DepthToSpace", [name], ["detail"], blocksize=scale, mode="CRD"))
+    weights["scales"] = np.array([1, 1, scale, scale], np.float32)
+    nodes.append(helper.make_node("Resize", [source, "", "scales"], ["large"], mode="nearest"))
+    weights["gain"] = np.array([0.1], np.float32)
+    nodes.append(helper.make_node("Mul", ["detail", "gain"], ["small"]))
+    end = "upscaled" if layout == "NCHW" else "result"
+    nodes.append(helper.make_node("Add", ["large", "small"], [end]))
+    if layout == "NHWC":
+        nodes.append(helper.make_node("Transpose", ["result"], ["upscaled"], perm=[0, 2, 3, 1]))
+    h, w = (size, size) if size is not None else ("h", "w")
+    big = (size * scale,) * 2 if isinstance(size, int) else ("sh", "sw")
+    shapes = (
+        ((1, channels, h, w), (1, channels, *big)) if layout == "NCHW" else ((1, h, w, channels), (1, *big, channels))
+    )
+    return save(path, nodes, [tensor("image", *shapes[0])], [tensor("upscaled", *shapes[1])], weights)
