@@ -1,0 +1,194 @@
+"""Describe an ONNX file that somebody else made: what it does not say is inferred, measured or asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgesr.errors import EdgesrError, ModelError, UsageError
+from edgesr.model.content import file_sha256
+from edgesr.model.descriptor import Color, Control, Layout, ModelDescriptor, Part, Preprocessing, SizeRequirements
+from edgesr.model.face import Face, find_face, name_of
+from edgesr.model.onnx_file import OnnxGraph, TensorInfo, inferred_output, read_graph
+from edgesr.model.package import ModelPackage
+from edgesr.model.rules import NETWORK
+from edgesr.model.schema import matches, show
+from edgesr.model.storage import FileStorage
+
+if TYPE_CHECKING:
+    from edgesr.types import Array
+
+OpenProbe = Callable[[Path], Callable[[Mapping[str, "Array"]], Mapping[str, "Array"]]]
+"""Opens an ONNX file and returns a function that runs it on arrays by name."""
+
+_FILE = "network.onnx"
+_TRIAL = 64
+
+
+def describe_onnx(
+    path: str | Path,
+    *,
+    range: tuple[float, float] | None = None,
+    color: Color | None = None,
+    scale: int | None = None,
+    layout: Layout | None = None,
+    name: str | None = None,
+    probe: OpenProbe | None = None,
+) -> ModelPackage:
+    """Describe a bare super-resolution or restoration network; ``notes`` says what was inferred.
+
+    Keywords override what would be inferred. ``probe`` runs the network to measure scale, size requirements, value
+    range and receptive field; without it these come from the graph's shapes, and the range is taken as [0, 1].
+    """
+    path = Path(path)
+    _check_arguments(range, color, scale, layout, name)
+    graph = read_graph(path)
+    notes = [f"{operator} runs in ONNX Runtime only" for operator in graph.foreign]
+    face = find_face(graph, layout, color, notes)
+    values = _from_shapes(face, path, scale)
+    if probe is not None:
+        try:
+            values.update(_measure(face, probe, path, scale, range, notes))
+        except EdgesrError as error:
+            prefix = "" if str(error).startswith(str(path)) else f"{path}: "
+            raise type(error)(f"{prefix}{error}") from None
+    if "scale" not in values:
+        raise ModelError(f"{path}: its shapes do not tell the scale; give it, e.g. --scale 4")
+    limits = (0.0, 255.0) if face.image.dtype == "uint8" else (0.0, 1.0)
+    given = (float(range[0]), float(range[1])) if range is not None else limits
+    if "range" not in values:
+        notes.append(f"the value range {given[0]:g} .. {given[1]:g} is {'given' if range else 'assumed'}")
+    default_color: Color = "y" if face.channels == 1 else "rgb"
+    if color is None:
+        notes.append(f"the colour order is taken as {default_color}")
+    data = _data_names(graph)
+    descriptor = ModelDescriptor(
+        name=name or name_of(path.stem, "model"),
+        version="0",
+        task="restore",
+        parts={NETWORK: _part(face, path)},
+        scale=values["scale"],
+        input_channels=face.channels,
+        output_channels=values.get("output_channels", face.channels),
+        input=Preprocessing(
+            color=color or default_color, layout=face.layout, dtype=face.image.dtype, range=values.get("range", given)
+        ),
+        output_range=values.get("output_range", (0.0, 255.0) if face.output.dtype == "uint8" else given),
+        size=values["size"],
+        receptive_field=values.get("receptive_field"),
+        controls={role: Control((0.0,) * _length(t)) for role, t in face.others.items() if role != "quantum"},
+        files={file: file_sha256(path.parent / place) for file, place in data.items()},
+        description=f"described from {path.name}" if path.name.isprintable() else "",
+    )
+    descriptor = ModelDescriptor.from_json(descriptor.to_json(), source=str(path))
+    storage = FileStorage({_FILE: path, **{file: path.parent / place for file, place in data.items()}})
+    digest = sha256(descriptor.to_json().encode("utf-8")).hexdigest()
+    return ModelPackage(descriptor, path, digest, storage, tuple(notes))
+
+
+def _check_arguments(
+    values: tuple[float, float] | None, color: str | None, scale: int | None, layout: str | None, name: str | None
+) -> None:
+    if values is not None and (len(values) != 2 or not -1e9 <= values[0] < values[1] <= 1e9):
+        raise UsageError(f"range must be two numbers, low before high, e.g. 0 255, got {show(values)}")
+    if color not in (None, "grey", "y", "rgb", "bgr"):
+        raise UsageError(f"color must be one of grey, y, rgb, bgr, got {show(color)}")
+    if scale is not None and not 1 <= scale <= 64:
+        raise UsageError(f"scale must be a whole number from 1 to 64, got {show(scale)}")
+    if layout not in (None, "NCHW", "NHWC"):
+        raise UsageError(f"layout must be NCHW or NHWC, got {show(layout)}")
+    if name is not None and not matches("name", name):
+        raise UsageError(f"name must be 1 to 64 of a-z 0-9 . _ -, starting with a letter or digit, got {show(name)}")
+
+
+def _from_shapes(face: Face, path: Path, scale: int | None) -> dict[str, Any]:
+    """Return scale, output channels and size requirements as far as shapes tell them."""
+    values: dict[str, Any] = {"size": SizeRequirements(fixed=face.fixed)}
+    h, w = face.fixed or (_TRIAL, _TRIAL)
+    shape = face.output.shape
+    if shape is None or any(n == -1 for n in shape[1:]):
+        shape = inferred_output(path, face.shapes(h, w), face.output.name)
+    if shape is not None and len(shape) == 4:
+        from edgesr.model.probing import whole_scale
+
+        try:
+            values["scale"] = whole_scale((h, w), face.size(shape))
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from None
+        values["output_channels"] = shape[1] if face.layout == "NCHW" else shape[3]
+        if scale not in (None, values["scale"]):
+            raise ModelError(f"{path}: its shapes give scale {values['scale']}, not {scale}; leave out --scale")
+    elif scale is not None:
+        values["scale"] = scale
+    return values
+
+
+def _measure(
+    face: Face,
+    open_probe: OpenProbe,
+    path: Path,
+    scale: int | None,
+    given: tuple[float, float] | None,
+    notes: list[str],
+) -> dict[str, Any]:
+    """Return what running the network tells: scale, channels, sizes, ranges and receptive field."""
+    from edgesr.model.probing import RANGES, Probe, find_range, find_scale, find_sizes, measure_receptive_field
+
+    try:
+        run = open_probe(path)
+    except EdgesrError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{path}: does not load: {' '.join(str(error).split())[:300]}") from None
+    others = {tensor.name: (tensor.shape or (), tensor.dtype) for tensor in face.others.values()}
+    probe = Probe(run, face.image.name, face.output.name, face.layout, face.channels, face.image.dtype, others)
+    found, channels = find_scale(probe, face.fixed)
+    if scale not in (None, found):
+        raise ModelError(f"{path}: enlarges {found} times, not {scale}; leave out --scale")
+    values: dict[str, Any] = {"scale": found, "output_channels": channels, "size": SizeRequirements(fixed=face.fixed)}
+    notes.append(f"the scale {found} was measured")
+    if face.fixed is None:
+        multiple, minimum = find_sizes(probe, found)
+        values["size"] = SizeRequirements(multiple, minimum)
+        notes.append(f"sides must be multiples of {multiple} and at least {minimum} pixels, as measured")
+    side = -(-_TRIAL // values["size"].multiple) * values["size"].multiple
+    size = face.fixed or (side, side)
+    candidates = (given,) if given else ((0.0, 255.0),) if face.image.dtype == "uint8" else RANGES
+    try:
+        values["range"], values["output_range"] = find_range(probe, size, found, candidates)
+        notes.append(
+            "the value range {:g} .. {:g}, output {:g} .. {:g}, was found by running it; --range changes it".format(
+                *values["range"], *values["output_range"]
+            )
+        )
+    except ModelError:
+        if given is None and face.image.dtype != "uint8":
+            raise
+    if face.fixed is None:
+        radius = measure_receptive_field(probe, found, values["size"].multiple, values.get("range", candidates[0]))
+        values["receptive_field"] = radius
+        notes.append(
+            "the receptive field is unknown or unbounded"
+            if radius is None
+            else f"the receptive field reaches {radius} pixels"
+        )
+    return values
+
+
+def _part(face: Face, path: Path) -> Part:
+    inputs = {"image": face.image.name, **{role: tensor.name for role, tensor in face.others.items()}}
+    return Part(_FILE, file_sha256(path), inputs, {"image": face.output.name})
+
+
+def _data_names(graph: OnnxGraph) -> dict[str, str]:
+    """Give every external data file a name that a descriptor may hold."""
+    return {
+        name if matches("file", name) and name != _FILE else f"network-{index}.data": name
+        for index, name in enumerate(graph.data_files)
+    }
+
+
+def _length(tensor: TensorInfo) -> int:
+    return (tensor.shape or (1,))[0]
