@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,7 @@ def convolution_x(
         nodes.append(helper.make_node("Transpose", ["image"], ["nchw"], perm=[0, 3, 1, 2]))
     source = name
     planes = [channels, *[width] * (depth - 1), channels * scale * scale]
-    for i, (fan_in, fan_out) in enumerate(zip(planes, planes[1:], strict=False)):
+    for i, (fan_in, fan_out) in enumerate(pairwise(planes)):
         spread = 0.5 / (fan_in * kernel * kernel) ** 0.5
         weights[f"w{i}"] = (rng.standard_normal((fan_out, fan_in, kernel, kernel)) * spread).astype(np.float32)
         nodes.append(helper.make_node("Conv", [name, f"w{i}"], [f"c{i}"], pads=[kernel // 2] * 4))

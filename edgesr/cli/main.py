@@ -14,7 +14,7 @@ from edgesr.cli.parser import Parser, pair, positive
 from edgesr.errors import EdgesrError
 
 EXIT_CODES = """exit codes:
-  0 ok   1 bug   2 usage   3 environment or model   4 build   5 accuracy gate   6 some inputs failed   130 interrupted"""
+  0 ok   1 bug   2 usage   3 environment or model   4 build   5 accuracy gate   6 inputs failed   130 interrupted"""
 
 # The module of edgesr.cli that runs each command; imported when the command is given, so that --help stays fast.
 _COMMANDS = {"run": "run", "inspect": "inspect", "models": "models", "pack": "pack", "doctor": "doctor"}

@@ -34,7 +34,6 @@ def _list(*, as_json: bool) -> int:
         return 0
     for model in models:
         size = f"{model.size / 1e6:.1f} MB"
-        print(
-            f"{model.name:<20} {model.version:<8} {model.task:<10} x{model.scale}  {size:>8}  {model.origin:<9} {model.description}"
-        )
+        columns = f"{model.name:<20} {model.version:<8} {model.task:<10} x{model.scale}  {size:>8}  {model.origin:<9}"
+        print(f"{columns} {model.description}")
     return 0

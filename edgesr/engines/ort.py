@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from edgesr.engines.base import Buffer, TensorSpec
+from edgesr.engines.checks import check_tensors
+from edgesr.engines.ort_buffers import HostBuffer, OrtValueBuffer
 from edgesr.errors import BackendError, EdgesrError, ModelError, OutOfMemoryError
-from edgesr.types import Array
 
 _DTYPES = {
     "tensor(float)": np.float32,
@@ -109,71 +110,6 @@ class OrtBackend:
         """Free nothing: engines and buffers own what there is."""
 
 
-class HostBuffer:
-    """A buffer in host memory."""
-
-    def __init__(self, array: Array) -> None:
-        self._array = array
-
-    @property
-    def ptr(self) -> int:
-        """Host address."""
-        return int(self._array.ctypes.data)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape in elements."""
-        return self._array.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Element type."""
-        return self._array.dtype
-
-    def copy_from(self, array: Array) -> None:
-        """Copy ``array``, of this buffer's shape and dtype."""
-        check_copy(array, self.shape, self.dtype)
-        np.copyto(self._array, array)
-
-    def numpy(self) -> Array:
-        """Return the memory itself, without a copy."""
-        return self._array
-
-
-class OrtValueBuffer:
-    """A buffer in CUDA memory, owned by ONNX Runtime."""
-
-    def __init__(self, value: Any, dtype: np.dtype[Any]) -> None:
-        self._value = value
-        self._dtype = dtype
-        self._shape = tuple(value.shape())
-
-    @property
-    def ptr(self) -> int:
-        """Device address."""
-        return int(self._value.data_ptr())
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape in elements."""
-        return self._shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Element type."""
-        return self._dtype
-
-    def copy_from(self, array: Array) -> None:
-        """Copy ``array``, of this buffer's shape and dtype, to the device."""
-        check_copy(array, self.shape, self.dtype)
-        self._value.update_inplace(np.ascontiguousarray(array))
-
-    def numpy(self) -> Array:
-        """Copy the content to the host."""
-        array: Array = self._value.numpy()
-        return array
-
-
 class OrtEngine:
     """One ONNX Runtime session whose bindings are made once per set of buffers."""
 
@@ -254,29 +190,6 @@ class OrtEngine:
 def usable_cores() -> int:
     """Count the cores that this process may run on, which in a container can be fewer than the machine's."""
     return len(os.sched_getaffinity(0))
-
-
-def check_copy(array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Raise BackendError unless ``array`` has exactly ``shape`` and ``dtype``."""
-    if array.shape != shape or array.dtype != dtype:
-        raise BackendError(f"the buffer holds {dtype} {shape}, got {array.dtype} {array.shape}")
-
-
-def check_tensors(kind: str, buffers: Mapping[str, Buffer], specs: Mapping[str, TensorSpec], *, complete: bool) -> None:
-    """Raise BackendError unless ``buffers`` fit ``specs``: known names, ranks, static sizes and dtypes."""
-    for name, buffer in buffers.items():
-        if name not in specs:
-            raise BackendError(f"the network has no {kind} {name!r}; it has {', '.join(specs)}")
-        spec = specs[name]
-        if not spec.accepts(buffer.shape):
-            raise BackendError(f"{kind} {name!r} takes shape {spec.shape} (-1 is any), got {buffer.shape}")
-        if buffer.dtype != spec.dtype:
-            raise BackendError(f"{kind} {name!r} takes {spec.dtype}, got {buffer.dtype}")
-    missing = [name for name in specs if name not in buffers]
-    if complete and missing:
-        raise BackendError(f"{kind} {missing[0]!r} is missing")
-    if not buffers and specs:
-        raise BackendError(f"no {kind} buffers were given")
 
 
 def _translate(error: Exception, what: str, kind: type[EdgesrError]) -> EdgesrError:

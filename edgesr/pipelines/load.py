@@ -37,7 +37,8 @@ def load(
     package = open_model(model, expects=expects)
     if package.descriptor.task != "restore":
         raise ModelError(
-            f"model {package.descriptor.name} has task {package.descriptor.task!r}; this version of edgesr runs 'restore'"
+            f"model {package.descriptor.name} has task {package.descriptor.task!r}; "
+            "this version of edgesr runs the task 'restore'"
         )
     backend = open_backend(device, threads=threads, providers=providers)
     return Restorer(package, backend, color=color, tile=tile, tta=tta, **controls)
@@ -45,7 +46,7 @@ def load(
 
 def open_model(model: str | os.PathLike[str], *, expects: Mapping[str, Any] | None = None) -> ModelPackage:
     """Open a package, or describe a bare ONNX file by looking at it and running it on probes."""
-    path = find(model)
+    path = find(os.fspath(model))
     if path.suffix.lower() == ".onnx":
         return describe_onnx(path, probe=cpu_probe, **(expects or {}))
     if expects:

@@ -162,13 +162,13 @@ class Workspace:
         low, high = expects.range
         values = pixels
         if (low, high) != (0.0, 1.0):
-            values = pixels * np.float32(high - low) + np.float32(low)
+            values = (pixels * np.float32(high - low) + np.float32(low)).astype(np.float32, copy=False)
         if expects.mean:
             values = values - np.asarray(expects.mean, np.float32)
         if expects.std:
             values = values / np.asarray(expects.std, np.float32)
         if staging.dtype.kind == "u":
-            values = np.rint(values)
+            values = np.rint(values).astype(np.float32, copy=False)
         target = staging[0].transpose(1, 2, 0) if expects.layout == "NCHW" else staging[0]
         np.copyto(target, values, casting="unsafe")
 
@@ -192,4 +192,5 @@ class Workspace:
         array = buffer.numpy()[0]
         if self.network.descriptor.input.layout == "NCHW":
             array = array.transpose(1, 2, 0)
-        return array.astype(np.float32, copy=False)
+        result: FloatArray = array.astype(np.float32, copy=False)
+        return result

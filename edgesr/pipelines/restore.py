@@ -5,9 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from functools import partial
-from itertools import count
+from dataclasses import asdict
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Literal
@@ -15,30 +13,18 @@ from typing import Any, Literal
 import numpy as np
 
 from edgesr.engines.base import Backend
-from edgesr.errors import OutOfMemoryError, UsageError
+from edgesr.errors import UsageError
 from edgesr.image import Metadata
-from edgesr.image.convert import check_pixels, to_float
+from edgesr.image.convert import check_pixels
 from edgesr.model.package import ModelPackage
-from edgesr.pipelines.augment import self_ensemble
+from edgesr.pipelines.bands import Band, restore_bands
 from edgesr.pipelines.controls import resolve_controls
-from edgesr.pipelines.network import RestoreNetwork, Settings, Timings, Workspace
-from edgesr.pipelines.planes import check_channels, run_planes
-from edgesr.pipelines.reduce import Reduced, reduce_channels
+from edgesr.pipelines.network import RestoreNetwork, Settings, Timings
+from edgesr.pipelines.planes import check_channels
 from edgesr.pipelines.result import Result
 from edgesr.pipelines.sources import Sources, read_sources
-from edgesr.pipelines.tiling import Span, blend_tiles
-from edgesr.pipelines.tilesize import Tiles, smaller, tiles_for
-from edgesr.types import Array, FloatArray
-
-
-@dataclass(frozen=True)
-class Band:
-    """Finished rows of a restored picture, from top to bottom."""
-
-    rows: Array
-    """``(h, width * scale, C)`` in the input's dtype."""
-    bound: FloatArray | None
-    """Predicted bound of the absolute error, float32 ``(h, width * scale)``; None unless asked for."""
+from edgesr.pipelines.tilesize import tiles_for
+from edgesr.types import Array
 
 
 class Restorer:
@@ -108,7 +94,7 @@ class Restorer:
         pixels = self._swapped(check_pixels(image))
         timings = Timings()
         h, w, c = pixels.shape
-        out = np.empty((h * self.scale, w * self.scale, c), pixels.dtype)
+        out: Array = np.empty((h * self.scale, w * self.scale, c), pixels.dtype)
         bound = np.empty(out.shape[:2], np.float32) if uncertainty else None
         y = 0
         for band in self.bands(pixels, uncertainty=uncertainty, timings=timings, **controls):
@@ -149,23 +135,16 @@ class Restorer:
         values = resolve_controls(descriptor, controls, self._controls)
         if uncertainty and descriptor.uncertainty is None:
             raise UsageError(f"model {descriptor.name} predicts no uncertainty")
-        timings = Timings() if timings is None else timings
         settings = Settings(values, _quantum(pixels.dtype), uncertainty)
-        reduced = reduce_channels(pixels, to_grey=descriptor.input_channels == 1)
-        h, w, _ = reduced.pixels.shape
-        tiles = tiles_for(descriptor, h, w, self._tile)
-        workspace = self._network.acquire()
-        try:
-            run = partial(self._run_tile, reduced.pixels, settings, workspace, timings)
-            while True:
-                try:
-                    first = run(tiles.rows[0], tiles.columns[0])
-                    break
-                except (OutOfMemoryError, MemoryError) as error:
-                    tiles = smaller(descriptor, h, w, tiles, error)
-            yield from self._blend(reduced, tiles, run, first, uncertainty=uncertainty, on_tile=on_tile)
-        finally:
-            self._network.release(workspace)
+        return restore_bands(
+            self._network,
+            pixels,
+            settings,
+            tile=self._tile,
+            tta=self._tta,
+            timings=Timings() if timings is None else timings,
+            on_tile=on_tile,
+        )
 
     def predict(self, sources: Sources, *, stream: bool = False, **options: Any) -> Iterator[Result] | list[Result]:
         """Restore files, folders, globs, arrays or lists of them; ``options`` as for ``restore``.
@@ -219,48 +198,6 @@ class Restorer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _run_tile(
-        self, pixels: Array, settings: Settings, workspace: Workspace, timings: Timings, row: Span, column: Span
-    ) -> FloatArray:
-        part = pixels[row.start : row.start + row.size, column.start : column.start + column.size]
-        tile = to_float(part)
-        missing = (row.size - tile.shape[0], column.size - tile.shape[1])
-        if any(missing):
-            tile = np.pad(tile, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="reflect")
-        run = partial(workspace.run, settings=settings, timings=timings)
-        if self._tta:
-            run = partial(self_ensemble, run=run, rotate=self.descriptor.size.fixed is None)
-        return run_planes(tile, run, self.descriptor, with_scale=settings.with_scale)
-
-    def _blend(
-        self,
-        reduced: Reduced,
-        tiles: Tiles,
-        run: Callable[[Span, Span], FloatArray],
-        first: FloatArray,
-        *,
-        uncertainty: bool,
-        on_tile: Callable[[int, int], None] | None,
-    ) -> Iterator[Band]:
-        """Blend the tiles, of which the first was run already."""
-        channels = reduced.pixels.shape[2]
-        layers: list[tuple[slice, np.dtype[Any]]] = [(slice(0, channels), reduced.pixels.dtype)]
-        if uncertainty:
-            layers.append((slice(channels, channels + 1), np.dtype(np.float32)))
-        origin = (tiles.rows[0], tiles.columns[0])
-
-        finished = count(1)
-
-        def run_once(row: Span, column: Span) -> FloatArray:
-            tile = first if (row, column) == origin else run(row, column)
-            if on_tile is not None:
-                on_tile(next(finished), tiles.count)
-            return tile
-
-        for rows, *bound in blend_tiles(tiles.rows, tiles.columns, self.scale, run_once, layers):
-            factor = self.descriptor.uncertainty.factor if self.descriptor.uncertainty else 1.0
-            yield Band(reduced.expand(rows), bound[0][..., 0] * np.float32(factor) if bound else None)
 
     def _swapped(self, pixels: Array) -> Array:
         """Convert ``(H, W, C)`` between RGB and the pipeline's colour order."""

@@ -38,7 +38,7 @@ class Tiles:
 
 
 def tiles_for(descriptor: ModelDescriptor, h: int, w: int, tile: int | None) -> Tiles:
-    """Cut an ``h`` x ``w`` picture for the model; ``tile`` is the user's choice of the tile side, None for automatic."""
+    """Cut an ``h`` x ``w`` picture for the model into tiles of the side that the user chose, None for automatic."""
     size = descriptor.size
     if size.fixed is not None:
         if tile is not None and (tile, tile) != size.fixed:

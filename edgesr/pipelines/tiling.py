@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def plan_axis(length: int, tile: int, *, radius: int, blend: int, multiple: int 
     step = (tile - 2 * radius - blend) // multiple * multiple
     gaps = -(-(padded - tile) // step)
     starts = [(i * (padded - tile) // gaps) // multiple * multiple for i in range(gaps)] + [padded - tile]
-    seams = [(after + before + tile - blend) // 2 for before, after in zip(starts, starts[1:], strict=False)]
+    seams = [(after + before + tile - blend) // 2 for before, after in pairwise(starts)]
     return [
         Span(start, tile, low, high, blend if i else 0, blend if i < gaps else 0)
         for i, (start, low, high) in enumerate(zip(starts, [0, *seams], [*seams, length], strict=True))

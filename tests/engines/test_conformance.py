@@ -150,7 +150,7 @@ def test_what_is_not_a_network_is_refused(backend, tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ModelError, match=name):
             backend.load(tmp_path / name)
-    with pytest.raises(ModelError, match="absent.onnx"):
+    with pytest.raises(ModelError, match=r"absent\.onnx"):
         backend.load(tmp_path / "absent.onnx")
 
 

@@ -1,0 +1,7 @@
+"""``python -m edgesr``."""
+
+import sys
+
+from edgesr.cli import main
+
+sys.exit(main())

@@ -1,0 +1,92 @@
+"""One picture through a restoration network, from top to bottom in bands of finished rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from edgesr.errors import OutOfMemoryError
+from edgesr.image.convert import to_float
+from edgesr.pipelines.augment import self_ensemble
+from edgesr.pipelines.network import RestoreNetwork, Settings, Timings, Workspace
+from edgesr.pipelines.planes import run_planes
+from edgesr.pipelines.reduce import reduce_channels
+from edgesr.pipelines.tilesize import smaller, tiles_for
+from edgesr.pipelines.tiling import Span, blend_tiles
+from edgesr.types import Array, FloatArray
+
+
+@dataclass(frozen=True)
+class Band:
+    """Finished rows of a restored picture."""
+
+    rows: Array
+    """``(h, width * scale, C)`` in the input's dtype."""
+    bound: FloatArray | None
+    """Predicted bound of the absolute error, float32 ``(h, width * scale)``; None unless asked for."""
+
+
+def restore_bands(
+    network: RestoreNetwork,
+    pixels: Array,
+    settings: Settings,
+    *,
+    tile: int | None,
+    tta: bool,
+    timings: Timings,
+    on_tile: Callable[[int, int], None] | None = None,
+) -> Iterator[Band]:
+    """Restore RGB pixels ``(H, W, C)``, uint8, uint16 or float32 in [0, 1], in memory that does not grow with H.
+
+    ``tile`` is the tile side in pixels, None for automatic. ``on_tile`` is told the number of finished tiles and of
+    all. When the device runs out of memory on the first tile, smaller tiles are tried.
+    """
+    descriptor = network.descriptor
+    reduced = reduce_channels(pixels, to_grey=descriptor.input_channels == 1)
+    h, w, channels = reduced.pixels.shape
+    layers: list[tuple[slice, np.dtype[Any]]] = [(slice(0, channels), pixels.dtype)]
+    if settings.with_scale:
+        layers.append((slice(channels, channels + 1), np.dtype(np.float32)))
+    factor = np.float32(descriptor.uncertainty.factor if descriptor.uncertainty else 1.0)
+    tiles = tiles_for(descriptor, h, w, tile)
+    workspace = network.acquire()
+    try:
+        run = partial(_run_tile, workspace, reduced.pixels, settings=settings, tta=tta, timings=timings)
+        while True:
+            origin = (tiles.rows[0], tiles.columns[0])
+            try:
+                first = run(*origin)
+                break
+            except (OutOfMemoryError, MemoryError) as error:
+                tiles = smaller(descriptor, h, w, tiles, error)
+        finished = count(1)
+
+        def run_once(row: Span, column: Span) -> FloatArray:
+            result = first if (row, column) == origin else run(row, column)
+            if on_tile is not None:
+                on_tile(next(finished), tiles.count)
+            return result
+
+        for rows, *bound in blend_tiles(tiles.rows, tiles.columns, descriptor.scale, run_once, layers):
+            yield Band(reduced.expand(rows), bound[0][..., 0] * factor if bound else None)
+    finally:
+        network.release(workspace)
+
+
+def _run_tile(
+    workspace: Workspace, pixels: Array, row: Span, column: Span, *, settings: Settings, tta: bool, timings: Timings
+) -> FloatArray:
+    descriptor = workspace.network.descriptor
+    tile = to_float(pixels[row.start : row.start + row.size, column.start : column.start + column.size])
+    missing = (row.size - tile.shape[0], column.size - tile.shape[1])
+    if any(missing):
+        tile = np.pad(tile, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="reflect")
+    run = partial(workspace.run, settings=settings, timings=timings)
+    if tta:
+        run = partial(self_ensemble, run=run, rotate=descriptor.size.fixed is None)
+    return run_planes(tile, run, descriptor, with_scale=settings.with_scale)
