@@ -1,6 +1,9 @@
 """Model packages: what a model says about itself, how it is stored, where it is found."""
 
-from edgesr.model.describe import describe_onnx
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from edgesr.model.descriptor import (
     Control,
     ModelDescriptor,
@@ -9,9 +12,20 @@ from edgesr.model.descriptor import (
     SizeRequirements,
     Uncertainty,
 )
-from edgesr.model.onnx_file import inspect_onnx
 from edgesr.model.package import ModelPackage, open_package, verify, write_package
 from edgesr.model.registry import DEFAULT_MODEL, ModelInfo, add, find, list_models, remove
+
+if TYPE_CHECKING:
+    from edgesr.model.describe import describe_onnx
+    from edgesr.model.onnx_file import inspect_onnx
+    from edgesr.model.pack import pack
+
+# What looks into ONNX files is imported at first use.
+_HOMES = {
+    "describe_onnx": "edgesr.model.describe",
+    "inspect_onnx": "edgesr.model.onnx_file",
+    "pack": "edgesr.model.pack",
+}
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -29,7 +43,17 @@ __all__ = [
     "inspect_onnx",
     "list_models",
     "open_package",
+    "pack",
     "remove",
     "verify",
     "write_package",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'edgesr.model' has no attribute {name!r}")
+    import importlib
+
+    value: object = getattr(importlib.import_module(_HOMES[name]), name)
+    return value

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgesr.errors import EdgesrError, ModelError, UsageError
+from edgesr.model.cache import combined_sha256
 from edgesr.model.content import file_sha256
 from edgesr.model.descriptor import Color, Control, Layout, ModelDescriptor, Part, Preprocessing, SizeRequirements
 from edgesr.model.face import Face, find_face, name_of
 from edgesr.model.onnx_file import OnnxGraph, TensorInfo, inferred_output, read_graph
-from edgesr.model.package import ModelPackage
+from edgesr.model.package import ModelPackage, declared_files
 from edgesr.model.rules import NETWORK
 from edgesr.model.schema import matches, show
 from edgesr.model.storage import FileStorage
@@ -47,10 +47,10 @@ def describe_onnx(
     graph = read_graph(path)
     notes = [f"{operator} runs in ONNX Runtime only" for operator in graph.foreign]
     face = find_face(graph, layout, color, notes)
-    values = _from_shapes(face, path, scale)
+    values = _from_shapes(face, path, scale, notes)
     if probe is not None:
         try:
-            values.update(_measure(face, probe, path, scale, range, notes))
+            values.update(_measure(face, probe, path, scale=scale, given=range, notes=notes))
         except EdgesrError as error:
             prefix = "" if str(error).startswith(str(path)) else f"{path}: "
             raise type(error)(f"{prefix}{error}") from None
@@ -84,18 +84,18 @@ def describe_onnx(
     )
     descriptor = ModelDescriptor.from_json(descriptor.to_json(), source=str(path))
     storage = FileStorage({_FILE: path, **{file: path.parent / place for file, place in data.items()}})
-    digest = sha256(descriptor.to_json().encode("utf-8")).hexdigest()
+    digest = combined_sha256(declared_files(descriptor))
     return ModelPackage(descriptor, path, digest, storage, tuple(notes))
 
 
 def _check_arguments(
     values: tuple[float, float] | None, color: str | None, scale: int | None, layout: str | None, name: str | None
 ) -> None:
-    if values is not None and (len(values) != 2 or not -1e9 <= values[0] < values[1] <= 1e9):
+    if values is not None and not _is_range(values):
         raise UsageError(f"range must be two numbers, low before high, e.g. 0 255, got {show(values)}")
     if color not in (None, "grey", "y", "rgb", "bgr"):
         raise UsageError(f"color must be one of grey, y, rgb, bgr, got {show(color)}")
-    if scale is not None and not 1 <= scale <= 64:
+    if scale is not None and not (isinstance(scale, int) and 1 <= scale <= 64):
         raise UsageError(f"scale must be a whole number from 1 to 64, got {show(scale)}")
     if layout not in (None, "NCHW", "NHWC"):
         raise UsageError(f"layout must be NCHW or NHWC, got {show(layout)}")
@@ -103,7 +103,15 @@ def _check_arguments(
         raise UsageError(f"name must be 1 to 64 of a-z 0-9 . _ -, starting with a letter or digit, got {show(name)}")
 
 
-def _from_shapes(face: Face, path: Path, scale: int | None) -> dict[str, Any]:
+def _is_range(values: tuple[float, float]) -> bool:
+    try:
+        low, high = (float(value) for value in values)
+    except (TypeError, ValueError):
+        return False
+    return -1e9 <= low < high <= 1e9
+
+
+def _from_shapes(face: Face, path: Path, scale: int | None, notes: list[str]) -> dict[str, Any]:
     """Return scale, output channels and size requirements as far as shapes tell them."""
     values: dict[str, Any] = {"size": SizeRequirements(fixed=face.fixed)}
     h, w = face.fixed or (_TRIAL, _TRIAL)
@@ -120,6 +128,7 @@ def _from_shapes(face: Face, path: Path, scale: int | None) -> dict[str, Any]:
         values["output_channels"] = shape[1] if face.layout == "NCHW" else shape[3]
         if scale not in (None, values["scale"]):
             raise ModelError(f"{path}: its shapes give scale {values['scale']}, not {scale}; leave out --scale")
+        notes.append(f"the scale {values['scale']} comes from the graph's shapes")
     elif scale is not None:
         values["scale"] = scale
     return values
@@ -129,6 +138,7 @@ def _measure(
     face: Face,
     open_probe: OpenProbe,
     path: Path,
+    *,
     scale: int | None,
     given: tuple[float, float] | None,
     notes: list[str],
@@ -148,7 +158,8 @@ def _measure(
     if scale not in (None, found):
         raise ModelError(f"{path}: enlarges {found} times, not {scale}; leave out --scale")
     values: dict[str, Any] = {"scale": found, "output_channels": channels, "size": SizeRequirements(fixed=face.fixed)}
-    notes.append(f"the scale {found} was measured")
+    if not any(note.startswith("the scale") for note in notes):
+        notes.append(f"the scale {found} was measured")
     if face.fixed is None:
         multiple, minimum = find_sizes(probe, found)
         values["size"] = SizeRequirements(multiple, minimum)

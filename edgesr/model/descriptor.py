@@ -208,9 +208,9 @@ def _floats(values: list[float]) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:  # noqa: ANN401 - JSON data
     """Turn dataclasses, tuples and numpy scalars into plain JSON data, leaving out fields at their default."""
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
         document = {}
         for entry in fields(value):
             item = getattr(value, entry.name)

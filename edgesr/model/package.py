@@ -29,7 +29,7 @@ class ModelPackage:
     path: Path
     """The folder, the archive, or the bare ONNX file."""
     digest: str
-    """sha256 of model.json, and so of everything that it declares."""
+    """sha256 of model.json, and so of everything that it declares; of the file and its weights for a bare ONNX file."""
     storage: Storage
     notes: tuple[str, ...] = ()
     """What was inferred about a bare ONNX file, one sentence each."""

@@ -50,8 +50,8 @@ class Probe:
         result: Doubles = np.array(self.run(feeds)[self.output], np.float64)
         if result.ndim != 4 or result.shape[0] != 1:
             raise ModelError(f"the output {self.output!r} has shape {list(result.shape)}, an image has 4 dimensions")
-        picture_out = result[0]
-        return picture_out.transpose(1, 2, 0) if self.layout == "NCHW" else picture_out
+        first: Doubles = result[0]
+        return first.transpose(1, 2, 0) if self.layout == "NCHW" else first
 
     def works(self, h: int, w: int, scale: int) -> bool:
         """Tell whether the network runs at ``(h, w)`` and returns ``(h * scale, w * scale)``."""

@@ -27,8 +27,8 @@ class ModelInfo:
     path: Path
     origin: str
     """``installed`` or ``shipped``."""
-    bytes: int
-    """Size of the archive."""
+    size: int
+    """Bytes of the archive."""
     version: str = ""
     task: str = ""
     scale: int = 1
@@ -59,8 +59,8 @@ def list_models() -> list[ModelInfo]:
     return [_info(name, origin, path) for name, (origin, path) in sorted(_paths().items())]
 
 
-def add(path: str | Path, *, force: bool = False) -> ModelInfo:
-    """Verify a package and install it for this user; ``force`` replaces or hides a model of the same name."""
+def add(path: str | Path, *, force: bool = False) -> Path:
+    """Verify a package, install it for this user and return where; ``force`` replaces or hides one of its name."""
     source = Path(path)
     package = open_package(source)
     name, known = package.descriptor.name, _paths()
@@ -82,7 +82,7 @@ def add(path: str | Path, *, force: bool = False) -> ModelInfo:
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
-    return _info(name, "installed", target)
+    return target
 
 
 def remove(name: str) -> Path:
