@@ -7,15 +7,13 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
-
 import numpy as np
 
 from edgesr.engines.base import Backend, Buffer, Engine
 from edgesr.errors import BackendError, ModelError
 from edgesr.model.descriptor import ModelDescriptor
 from edgesr.model.package import ModelPackage
-from edgesr.types import FloatArray
+from edgesr.types import Array, FloatArray
 
 NETWORK = "network"
 _SHAPES_KEPT = 4
@@ -83,7 +81,7 @@ class RestoreNetwork:
 
 @dataclass
 class _ShapeBuffers:
-    staging: np.ndarray[Any, np.dtype[Any]]
+    staging: Array
     inputs: dict[str, Buffer]
     outputs: dict[str, Buffer]
 
@@ -156,19 +154,19 @@ class Workspace:
     def _shape(self, c: int, h: int, w: int) -> tuple[int, int, int, int]:
         return (1, c, h, w) if self.network.descriptor.input.layout == "NCHW" else (1, h, w, c)
 
-    def _stage(self, pixels: FloatArray, staging: np.ndarray[Any, np.dtype[Any]]) -> None:
+    def _stage(self, pixels: FloatArray, staging: Array) -> None:
         """Write ``pixels`` into ``staging`` with the layout, range, mean and std that the network was trained with."""
         expects = self.network.descriptor.input
         low, high = expects.range
-        values = pixels
+        values: Array = pixels
         if (low, high) != (0.0, 1.0):
-            values = (pixels * np.float32(high - low) + np.float32(low)).astype(np.float32, copy=False)
+            values = values * np.float32(high - low) + np.float32(low)
         if expects.mean:
             values = values - np.asarray(expects.mean, np.float32)
         if expects.std:
             values = values / np.asarray(expects.std, np.float32)
         if staging.dtype.kind == "u":
-            values = np.rint(values).astype(np.float32, copy=False)
+            values = np.rint(values)
         target = staging[0].transpose(1, 2, 0) if expects.layout == "NCHW" else staging[0]
         np.copyto(target, values, casting="unsafe")
 
@@ -178,7 +176,7 @@ class Workspace:
         image = self._channels_last(outputs[names["image"]])
         low, high = descriptor.output_range
         if (low, high) != (0.0, 1.0):
-            image = (image - np.float32(low)) * np.float32(1.0 / (high - low))
+            image = np.multiply(image - np.float32(low), np.float32(1.0 / (high - low)), dtype=np.float32)
         if not np.isfinite(image.sum(dtype=np.float64)):
             raise BackendError(
                 f"model {descriptor.name} produced NaN or infinite pixels; if this is an FP16 model, use its FP32 form"
