@@ -65,7 +65,7 @@ def _sum_pairs(values: FloatArray, axis: int) -> FloatArray:
 
 
 def _mean(total: FloatArray, weight: FloatArray) -> FloatArray:
-    return np.divide(total, np.where(weight > 0, weight, 1)[:, :, np.newaxis], dtype=np.float32)
+    return np.asarray(total / np.where(weight > 0, weight, 1)[:, :, np.newaxis], np.float32)
 
 
 def _finer(coarse: FloatArray, start: int, stop: int, width: int) -> FloatArray:

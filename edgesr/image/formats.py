@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from edgesr.errors import InputError
-from edgesr.image import dicom, exif, icc, pillow
+from edgesr.image import dicom_write, exif, icc, pillow
 from edgesr.image.layout import Encoder, Layout
 from edgesr.image.picture import Metadata
 from edgesr.image.png_write import PngEncoder
@@ -90,7 +90,7 @@ def refuse_misfit(format: str, layout: Layout, metadata: Metadata) -> None:
         if block and len(block) > MAX_EXIF_IN_JPEG:
             raise InputError(f"JPEG holds {MAX_EXIF_IN_JPEG} bytes of EXIF, got {len(block)}; write PNG or TIFF")
     if format == "DICOM":
-        dicom.refuse_misfit(layout, metadata)
+        dicom_write.refuse_misfit(layout, metadata)
 
 
 def make_encoder(format: str, file: BinaryIO, layout: Layout, metadata: Metadata, quality: int) -> Encoder:
@@ -100,7 +100,7 @@ def make_encoder(format: str, file: BinaryIO, layout: Layout, metadata: Metadata
     if format == "TIFF":
         return TiffEncoder(file, layout, metadata)
     if format == "DICOM":
-        return dicom.DicomEncoder(file, layout, metadata)
+        return dicom_write.DicomEncoder(file, layout, metadata)
     return _WholeEncoder(file, layout, format, _options(format, layout, metadata, quality))
 
 

@@ -84,12 +84,14 @@ def identify(file: BinaryIO) -> str:
     file.seek(0)
     if not head:
         raise InputError("the file is empty; copy it again from its source")
+    if head[128:132] == b"DICM":  # first: the 128 bytes before it may hold another format's header
+        return "DICOM"
     for signature, name in _SIGNATURES:
         if head.startswith(signature):
             return name
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
-    if head[128:132] == b"DICM" or head[:4] in _BARE_DICOM:
+    if head[:4] in _BARE_DICOM:
         return "DICOM"
     for offset, signature, description in _FOREIGN:
         if head[offset : offset + len(signature)] == signature:
