@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
+
 import numpy as np
 
 from edgesr.engines.base import Backend, Buffer, Engine
