@@ -1,4 +1,4 @@
-"""Read DICOM pictures with pydicom, as a viewer would first show them."""
+"""Load, decode and save DICOM data sets; the only file that imports pydicom."""
 
 from __future__ import annotations
 
@@ -6,61 +6,17 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from edgesr.errors import BackendError, EdgesrError, InputError
-from edgesr.image.dicom_codestream import check_codestream
-from edgesr.image.dicom_display import Display, LookUp, Window, apply_table
-from edgesr.image.picture import Metadata, Picture
-from edgesr.image.source import check_size
+from edgesr.errors import BackendError, InputError
 from edgesr.types import Array
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-DEFLATED = b"1.2.840.10008.1.2.1.99"
-HEAD_BYTES = 1 << 16
-GREY = ("MONOCHROME1", "MONOCHROME2")
-COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 _LOCK = threading.Lock()
-
-
-@dataclass(frozen=True)
-class DicomSource:
-    """Hold the data set a picture came from, without its pixels, and how the pixels were shown.
-
-    It contains patient data: nothing of it may reach a message, a repr, a log or a file that is not DICOM.
-    """
-
-    dataset: Any = field(repr=False)
-    height: int
-    width: int
-    frames: int
-    channels: int
-    is_inverted: bool
-    is_lossy: bool
-
-
-def read_dicom(file: BinaryIO, max_pixels: int) -> Picture:
-    """Read all frames of a DICOM file: modality LUT, VOI LUT or first window, MONOCHROME1 inverted, YBR to RGB.
-
-    Grey becomes uint8 up to 8 stored bits, else uint16; without a window the full range of the stored bits after the
-    rescale is shown. Sigmoid, linear and exact linear windows and LUT sequences are followed.
-    """
-    require_pydicom()
-    if DEFLATED in file.read(HEAD_BYTES):
-        raise InputError("a deflated DICOM file is not read; save it uncompressed")
-    file.seek(0)
-    with quiet():
-        try:
-            return _read(file, max_pixels)
-        except (EdgesrError, MemoryError):
-            raise
-        except Exception as error:  # pydicom and its decoders raise every type, with patient data in the text
-            raise InputError(f"the DICOM file is damaged ({type(error).__name__}); export it again") from None
 
 
 def require_pydicom() -> None:
@@ -79,59 +35,75 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _read(file: BinaryIO, max_pixels: int) -> Picture:
+def load(file: BinaryIO) -> Dataset:
+    """Parse a data set, its values as yet unread; one without meta information gets the syntax it was parsed in."""
     import pydicom
 
     dataset = pydicom.dcmread(file, force=True)
-    height, width = _number(dataset, "Rows"), _number(dataset, "Columns")
-    frames = _number(dataset, "NumberOfFrames", 1) or 1
-    if "PixelData" not in dataset:
-        raise InputError("the DICOM file holds no picture; pass an image, not a report, plan or waveform")
-    check_size(height, width, frames, max_pixels)
-    bits, photometric = _check_stored(dataset)
-    _check_frames(dataset, frames, height, width)
-    shown = tuple(_decode(dataset, bits, photometric, (height, width)))
-    if len(shown) != frames:
-        raise InputError(f"the DICOM file declares {frames} frames and holds {len(shown)}; export it again")
-    del dataset.PixelData
-    source = DicomSource(
-        dataset,
-        height,
-        width,
-        frames,
-        shown[0].shape[2],
-        photometric == "MONOCHROME1",
-        _is_lossy(dataset),
-    )
-    return Picture(shown, Metadata(format="DICOM", dicom=source))
+    if not hasattr(dataset, "file_meta") or "TransferSyntaxUID" not in dataset.file_meta:
+        dataset.file_meta = _meta_for(dataset)
+    return dataset
 
 
-def _check_stored(dataset: Dataset) -> tuple[int, str]:
-    bits, photometric = _number(dataset, "BitsStored"), str(dataset.get("PhotometricInterpretation", ""))
-    if photometric not in (*GREY, *COLOUR, "PALETTE COLOR"):
-        raise InputError("the DICOM photometric interpretation is not supported; export it as MONOCHROME2 or RGB")
-    samples = _number(dataset, "SamplesPerPixel", 1)
-    if samples != (3 if photometric in COLOUR else 1):
-        raise InputError(f"the DICOM file declares {samples} samples of {photometric}; the file is damaged")
-    if not 1 <= bits <= 16 or _number(dataset, "BitsAllocated") not in (1, 8, 16):
-        raise InputError(f"a DICOM file with {bits} stored bits is not supported; export it with 8 to 16 bits")
-    return bits, photometric
+def save(dataset: Dataset, file: BinaryIO) -> None:
+    """Write a data set as Explicit VR Little Endian with the meta information that follows from its class and UID."""
+    import pydicom
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta = meta
+    pydicom.dcmwrite(file, dataset, enforce_file_format=True, implicit_vr=False, little_endian=True)
 
 
-def _check_frames(dataset: Dataset, frames: int, height: int, width: int) -> None:
-    """Refuse compressed frames whose own header declares another size, before a decoder believes it."""
+def new_dataset(**attributes: Any) -> Dataset:
+    """Return a data set, or an item of a sequence, with the given attributes."""
+    from pydicom.dataset import Dataset
+
+    dataset = Dataset()
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def encoded_frames(dataset: Dataset, frames: int) -> Iterator[bytes]:
+    """Yield the codestream of each compressed frame, nothing for an uncompressed file; check that a decoder exists."""
     from pydicom.encaps import generate_frames
 
-    syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
-    if syntax is None:
-        dataset.file_meta = _meta_for(dataset)
-        return
-    if not syntax.is_compressed:
-        return
-    if not _decoder(syntax).is_available:
-        raise BackendError(f"no decoder for {syntax.name} is installed; install them with pip install 'edgesr[dicom]'")
-    for frame in generate_frames(dataset.PixelData, number_of_frames=frames):
-        check_codestream(frame, height, width)
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax.is_compressed:
+        if not _decoder(syntax).is_available:
+            raise BackendError(
+                f"no decoder for {syntax.name} is installed; install them with pip install 'edgesr[dicom]'"
+            )
+        yield from generate_frames(dataset.PixelData, number_of_frames=frames)
+
+
+def decoded_frames(dataset: Dataset) -> Iterator[Array]:
+    """Yield the stored samples of each frame, integers ``(H, W)`` or RGB ``(H, W, 3)``; YBR is turned into RGB."""
+    from pydicom.pixels import iter_pixels
+
+    yield from iter_pixels(dataset)
+
+
+def palette_to_rgb(stored: Array, dataset: Dataset) -> Array:
+    """Return uint8 ``(H, W, 3)`` for palette indices ``(H, W)``."""
+    from pydicom.pixels import apply_color_lut
+
+    colours = apply_color_lut(stored, dataset)[:, :, :3]
+    return np.asarray(colours if colours.dtype == np.uint8 else colours >> 8, np.uint8)
+
+
+def is_lossy(dataset: Dataset) -> bool:
+    """Return whether the pixels are or once were lossily compressed."""
+    from pydicom.uid import JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    stated = str(dataset.get("LossyImageCompression", "")) == "01"
+    return stated or syntax in (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000)
 
 
 def _meta_for(dataset: Dataset) -> Any:
@@ -154,95 +126,3 @@ def _decoder(syntax: Any) -> Any:
         return get_decoder(syntax)
     except NotImplementedError:
         raise InputError(f"the DICOM transfer syntax {syntax.name} is not supported; export it uncompressed") from None
-
-
-def _decode(dataset: Dataset, bits: int, photometric: str, size: tuple[int, int]) -> Iterator[Array]:
-    from pydicom.pixels import apply_color_lut, iter_pixels
-
-    previous, table = None, None
-    for number, stored in enumerate(iter_pixels(dataset)):
-        if stored.shape[:2] != size:
-            raise InputError("a DICOM frame differs in size from its header; the file is damaged")
-        if photometric in GREY:
-            display = _display(dataset, number, bits, photometric)
-            if table is None or display is not previous:
-                previous, table = display, display.table()
-            yield apply_table(table, stored, bits, display.is_signed)[:, :, np.newaxis]
-        elif photometric == "PALETTE COLOR":
-            colours = apply_color_lut(stored, dataset)[:, :, :3]
-            yield colours if colours.dtype == np.uint8 else (colours >> 8).astype(np.uint8)
-        elif bits <= 8:
-            yield np.array(stored, np.uint8)
-        else:
-            yield (stored.astype(np.uint32) * 65535 // ((1 << bits) - 1)).astype(np.uint16)
-
-
-def _display(dataset: Dataset, number: int, bits: int, photometric: str) -> Display:
-    modality = _functional(dataset, number, "PixelValueTransformationSequence")
-    voi = _functional(dataset, number, "FrameVOILUTSequence")
-    centre, width = _first(voi.get("WindowCenter")), _first(voi.get("WindowWidth"))
-    function = str(voi.get("VOILUTFunction", None) or "LINEAR")
-    return Display(
-        bits=bits,
-        is_signed=_number(dataset, "PixelRepresentation", 0) == 1,
-        is_inverted=photometric == "MONOCHROME1",
-        slope=_finite(modality.get("RescaleSlope"), 1.0),
-        intercept=_finite(modality.get("RescaleIntercept"), 0.0),
-        modality=_look_up(modality.get("ModalityLUTSequence")),
-        voi=_look_up(voi.get("VOILUTSequence")),
-        window=None if centre is None or width is None else Window(float(centre), float(width), function),
-    )
-
-
-def _functional(dataset: Dataset, number: int, name: str) -> Any:
-    """Return the item that holds a group of attributes: of the frame, shared by all frames, or the data set itself."""
-    groups = dataset.get("PerFrameFunctionalGroupsSequence") or []
-    candidates = [groups[number]] if number < len(groups) else []
-    candidates += list(dataset.get("SharedFunctionalGroupsSequence") or [])[:1]
-    for group in candidates:
-        if group.get(name):
-            return group[name].value[0]
-    return dataset
-
-
-def _look_up(sequence: Any) -> LookUp | None:
-    if not sequence:
-        return None
-    number, first, bits = (int(value) for value in sequence[0].LUTDescriptor)
-    data = sequence[0]["LUTData"].value
-    if isinstance(data, bytes):
-        data = np.frombuffer(data, "<u2" if len(data) >= 2 * (number or 65536) else np.uint8)
-    entries = np.atleast_1d(np.asarray(data)).astype(np.uint16)[: number or 65536]
-    if not len(entries) or not 1 <= bits <= 16:
-        raise InputError("a look-up table of the DICOM file is damaged; export it again")
-    return LookUp(first, bits, entries)
-
-
-def _first(value: Any) -> Any:
-    if value is None or value == "":
-        return None
-    return value[0] if hasattr(value, "__iter__") and not isinstance(value, str) else value
-
-
-def _finite(value: Any, default: float) -> float:
-    number = default if value is None else float(value)
-    return number if np.isfinite(number) else default
-
-
-def _number(dataset: Dataset, name: str, default: int | None = None) -> int:
-    value = dataset.get(name)
-    if value is None or value == "":
-        if default is None:
-            raise InputError(f"the DICOM file has no {name}; pass an image, not a report, plan or waveform")
-        return default
-    return int(value)
-
-
-def _is_lossy(dataset: Dataset) -> bool:
-    from pydicom.uid import JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
-
-    syntax = dataset.file_meta.TransferSyntaxUID
-    return (
-        syntax in (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000)
-        or str(dataset.get("LossyImageCompression", "")) == "01"
-    )

@@ -1,4 +1,4 @@
-"""Write a derived DICOM image into the study of its source, as pydicom's Explicit VR Little Endian.
+"""Write a derived DICOM image into the study of its source, as uncompressed Explicit VR Little Endian.
 
 Projection radiographs (CR, DX, MG, intra-oral) and secondary captures keep their SOP class. Everything else, notably CT
 and MR, becomes a Secondary Capture, because its stored values are display values and no longer Hounsfield or other
@@ -12,12 +12,13 @@ import copy
 import datetime
 import io
 import uuid
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from edgesr.errors import InputError
-from edgesr.image.dicom import DicomSource, quiet, require_pydicom
+from edgesr.image import dicom
+from edgesr.image.dicom_read import DicomSource
 from edgesr.image.dicom_tags import CAPTURE_KEPT, RADIOGRAPHY, REQUIRED_EMPTY, drop_obsolete, scale_geometry
 from edgesr.image.layout import Layout
 from edgesr.image.picture import Metadata
@@ -33,7 +34,7 @@ MAX_PIXEL_BYTES = 2**32 - 2
 
 def refuse_misfit(layout: Layout, metadata: Metadata) -> None:
     """Raise an InputError where the layout is not a whole-number enlargement of the DICOM picture it comes from."""
-    require_pydicom()
+    dicom.require_pydicom()
     source = metadata.dicom
     if not isinstance(source, DicomSource):
         raise InputError("DICOM can only be written from a DICOM source, whose patient and study it needs; write PNG")
@@ -59,7 +60,7 @@ class DicomEncoder:
     def __init__(self, file: BinaryIO, layout: Layout, metadata: Metadata) -> None:
         self._file = file
         self._itemsize = layout.dtype.itemsize
-        with quiet():
+        with dicom.quiet():
             self._dataset = _derived(metadata.dicom, layout, dict(metadata.text))
         shape = (layout.frames * layout.height, layout.width, layout.channels)
         self._pixels: Array = np.empty(shape, layout.dtype.newbyteorder("<"))
@@ -73,10 +74,10 @@ class DicomEncoder:
     def finish(self) -> None:
         """Write the derived data set with its pixels."""
         data = self._pixels.tobytes()
-        with quiet():
+        with dicom.quiet():
             self._dataset.PixelData = data + b"\0" * (len(data) & 1)
             self._dataset["PixelData"].VR = "OW" if self._itemsize == 2 else "OB"
-            _save(self._dataset, self._file)
+            dicom.save(self._dataset, self._file)
 
 
 def _derived(source: object, layout: Layout, text: dict[str, str]) -> Dataset:
@@ -85,7 +86,7 @@ def _derived(source: object, layout: Layout, text: dict[str, str]) -> Dataset:
         raise InputError("DICOM can only be written from a DICOM source; write PNG")
     try:
         dataset = _derive(source, layout, text)
-        _save(dataset, io.BytesIO())
+        dicom.save(dataset, io.BytesIO())
     except (OSError, InputError):
         raise
     except Exception as error:  # damaged values of the source fail in every way, with patient data in the text
@@ -95,18 +96,10 @@ def _derived(source: object, layout: Layout, text: dict[str, str]) -> Dataset:
     return dataset
 
 
-def _save(dataset: Dataset, file: BinaryIO) -> None:
-    import pydicom
-
-    pydicom.dcmwrite(file, dataset, enforce_file_format=True, implicit_vr=False, little_endian=True)
-
-
 def _derive(source: DicomSource, layout: Layout, text: dict[str, str]) -> Dataset:
-    from pydicom.dataset import Dataset
-
     old = source.dataset
     sop_class = _sop_class(source, layout)
-    new = Dataset()
+    new = dicom.new_dataset()
     for element in old:
         if sop_class in RADIOGRAPHY or element.keyword in CAPTURE_KEPT:
             new[element.tag] = copy.deepcopy(element)
@@ -119,7 +112,6 @@ def _derive(source: DicomSource, layout: Layout, text: dict[str, str]) -> Datase
     _describe(new, old, source, layout, text)
     _describe_pixels(new, source, layout, sop_class)
     scale_geometry(new, old, layout.width / source.width)
-    new.file_meta = _meta(new)
     return new
 
 
@@ -162,7 +154,7 @@ def _describe(new: Dataset, old: Dataset, source: DicomSource, layout: Layout, t
     new.SeriesDescription = series[-64:]
     if old.get("SOPInstanceUID") and old.get("SOPClassUID"):
         new.SourceImageSequence = [_reference(old)]
-    equipment = _item(Manufacturer="edgesr", ContributionDescription="Enlargement by a neural network")
+    equipment = dicom.new_dataset(Manufacturer="edgesr", ContributionDescription="Enlargement by a neural network")
     equipment.PurposeOfReferenceCodeSequence = [_code("109102", "Processing Equipment")]
     if "Software" in text:
         equipment.SoftwareVersions = text["Software"][:64]
@@ -206,30 +198,10 @@ def _describe_radiograph(new: Dataset, source: DicomSource) -> None:
 
 
 def _reference(old: Dataset) -> Dataset:
-    item = _item(ReferencedSOPClassUID=old.SOPClassUID, ReferencedSOPInstanceUID=old.SOPInstanceUID)
+    item = dicom.new_dataset(ReferencedSOPClassUID=old.SOPClassUID, ReferencedSOPInstanceUID=old.SOPInstanceUID)
     item.PurposeOfReferenceCodeSequence = [_code("121322", "Source image for image processing operation")]
     return item
 
 
 def _code(value: str, meaning: str) -> Dataset:
-    return _item(CodeValue=value, CodingSchemeDesignator="DCM", CodeMeaning=meaning)
-
-
-def _item(**attributes: Any) -> Dataset:
-    from pydicom.dataset import Dataset
-
-    item = Dataset()
-    for keyword, value in attributes.items():
-        setattr(item, keyword, value)
-    return item
-
-
-def _meta(dataset: Dataset) -> Any:
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian
-
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    return meta
+    return dicom.new_dataset(CodeValue=value, CodingSchemeDesignator="DCM", CodeMeaning=meaning)

@@ -6,7 +6,8 @@ import os
 from typing import BinaryIO
 
 from edgesr.errors import EdgesrError, InputError
-from edgesr.image import dicom, pillow
+from edgesr.image import pillow
+from edgesr.image.dicom_read import read_dicom
 from edgesr.image.jpeg import read_jpeg
 from edgesr.image.picture import Metadata, Picture
 from edgesr.image.png import read_png
@@ -48,6 +49,6 @@ def _read_as(format: str, file: BinaryIO, max_pixels: int) -> Picture:
         "JPEG": read_jpeg,
         "TIFF": read_tiff,
         "WEBP": read_webp,
-        "DICOM": dicom.read_dicom,
+        "DICOM": read_dicom,
     }
     return readers[format](file, max_pixels)
