@@ -18,13 +18,13 @@ from edgesr.model.registry import DEFAULT_MODEL, ModelInfo, add, find, list_mode
 if TYPE_CHECKING:
     from edgesr.model.describe import describe_onnx
     from edgesr.model.onnx_file import inspect_onnx
-    from edgesr.model.pack import pack
+    from edgesr.model.packing import pack
 
 # What looks into ONNX files is imported at first use.
 _HOMES = {
     "describe_onnx": "edgesr.model.describe",
     "inspect_onnx": "edgesr.model.onnx_file",
-    "pack": "edgesr.model.pack",
+    "pack": "edgesr.model.packing",
 }
 
 __all__ = [

@@ -25,6 +25,8 @@ OpenProbe = Callable[[Path], Callable[[Mapping[str, "Array"]], Mapping[str, "Arr
 
 _FILE = "network.onnx"
 _TRIAL = 64
+_DIVISIBLE = 6720
+"""A side in pixels, for shapes alone, that networks with strides and windows of 2 to 64 take."""
 
 
 def describe_onnx(
@@ -114,7 +116,7 @@ def _is_range(values: tuple[float, float]) -> bool:
 def _from_shapes(face: Face, path: Path, scale: int | None, notes: list[str]) -> dict[str, Any]:
     """Return scale, output channels and size requirements as far as shapes tell them."""
     values: dict[str, Any] = {"size": SizeRequirements(fixed=face.fixed)}
-    h, w = face.fixed or (_TRIAL, _TRIAL)
+    h, w = face.fixed or (_DIVISIBLE, _DIVISIBLE)
     shape = face.output.shape
     if shape is None or any(n == -1 for n in shape[1:]):
         shape = inferred_output(path, face.shapes(h, w), face.output.name)

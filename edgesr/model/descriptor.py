@@ -208,7 +208,7 @@ def _floats(values: list[float]) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
-def _plain(value: object) -> Any:  # noqa: ANN401 - JSON data
+def _plain(value: object) -> Any:
     """Turn dataclasses, tuples and numpy scalars into plain JSON data, leaving out fields at their default."""
     if is_dataclass(value) and not isinstance(value, type):
         document = {}

@@ -145,6 +145,8 @@ def _load(path: Path) -> ModelProto:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from None
     except DecodeError:
         raise ModelError(f"{path}: is truncated or not an ONNX file; copy or export it again") from None
+    if not all(isinstance(text, str) for text in _texts(model)):
+        raise ModelError(f"{path}: is truncated or not an ONNX file; copy or export it again")
     if not model.ir_version or not model.HasField("graph") or not model.opset_import:
         raise ModelError(f"{path}: is not an ONNX model; export the network to ONNX")
     if not model.graph.node:
@@ -189,6 +191,15 @@ def _nodes(model: ModelProto) -> Iterator[NodeProto]:
             yield node
             for attribute in node.attribute:
                 levels += [attribute.g, *attribute.graphs] if attribute.HasField("g") else attribute.graphs
+
+
+def _texts(model: ModelProto) -> Iterator[object]:
+    """Yield the names in a model; protobuf gives bytes where one is not UTF-8."""
+    graph = model.graph
+    yield from (model.producer_name, model.producer_version)
+    yield from (entry.domain for entry in model.opset_import)
+    yield from (named.name for group in (graph.input, graph.output, graph.initializer) for named in group)
+    yield from (text for node in _nodes(model) for text in (node.domain, node.op_type))
 
 
 def _parameters(graph: GraphProto) -> int:

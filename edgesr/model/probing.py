@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from edgesr.errors import ModelError
+from edgesr.errors import EdgesrError, ModelError
 from edgesr.types import Array
 
 Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
@@ -24,8 +24,8 @@ _PROBE = 64
 _BORDER = 8
 _TRACKS = 0.1
 """Largest error, as a fraction of the value range, of an output that still follows the input."""
-_CLEARLY = 1.25
-"""How much better a range must fit than [0, 1] to be chosen over it."""
+_CLEARLY = 1.25, 1e-3
+"""By which factor and amount a range must fit better than [0, 1] to be chosen over it."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,11 @@ def find_scale(probe: Probe, fixed: tuple[int, int] | None) -> tuple[int, int]:
     for h, w in [fixed] if fixed else [(_PROBE, _PROBE), (256, 256), (96, 96), (224, 224), (120, 120)]:
         try:
             shape = probe(np.full((h, w), 0.5)).shape
-        except Exception as error:
+            return whole_scale((h, w), (shape[0], shape[1])), shape[2]
+        except Exception as error:  # whatever a backend raises, the next size may work
             problem = error
-            continue
-        return whole_scale((h, w), (shape[0], shape[1])), shape[2]
+    if isinstance(problem, EdgesrError):
+        raise problem
     reason = " ".join(str(problem).split())[:200]
     raise ModelError(f"the network fails on every picture size that was tried: {reason}")
 
@@ -118,7 +119,7 @@ def find_range(probe: Probe, size: tuple[int, int], scale: int, candidates: tupl
             fits[(low, high), output_range] = error
     best = min(fits, key=lambda pair: fits[pair])
     unit = (RANGES[0], RANGES[0])
-    if unit in fits and fits[unit] <= fits[best] * _CLEARLY:
+    if unit in fits and fits[unit] <= fits[best] * _CLEARLY[0] + _CLEARLY[1]:
         best = unit
     if not fits[best] <= _TRACKS:
         raise ModelError("its output follows the input in no known value range; give the range, e.g. --range 0 255")
@@ -165,24 +166,24 @@ def measure_receptive_field(
 
 
 def _radius(probe: Probe, scale: int, multiple: int, values: Range, side: int) -> int | None:
-    """Return the largest distance that a change travels in a picture of ``side`` pixels, None if to its border."""
+    """Return the largest distance that a change travels in a picture of ``side`` pixels, None if maybe beyond it."""
     low, high = values
-    rng = np.random.default_rng(0)
-    base = low + (high - low) * rng.uniform(0.25, 0.75, (side, side))
+    base = low + (high - low) * np.random.default_rng(0).uniform(0.25, 0.75, (side, side))
     before = probe(base)
     first = (side // multiple // 2) * multiple
     radius = 0
     for position in {first, first + multiple - 1}:
-        for value in (high, low, np.nan):
-            if np.isnan(value) and probe.dtype == "uint8":
-                continue
+        touched = np.zeros((side, side), bool)
+        for value in (high, low) if probe.dtype == "uint8" else (high, low, np.nan):
             changed = base.copy()
             changed[position, position] = value
-            after = probe(changed)
-            touched = np.argwhere(((after != before) & ~(np.isnan(after) & np.isnan(before))).any(axis=2)) // scale
-            if len(touched) == 0:
-                continue
-            if touched.min() == 0 or touched.max() == side - 1:
+            differs = (probe(changed) != before).any(axis=2)
+            touched |= differs.reshape(side, scale, side, scale).any(axis=(1, 3))
+        for axis in (0, 1):
+            reached = np.union1d(np.flatnonzero(touched.any(axis=axis)), [position])
+            # Dilated networks touch pixels far apart: one more step of the widest gap must still fit into the picture.
+            step = int(np.diff(reached).max(initial=1))
+            if reached[0] - step < 0 or reached[-1] + step > side - 1:
                 return None
-            radius = max(radius, int(np.abs(touched - position).max()))
+            radius = max(radius, int(position - reached[0]), int(reached[-1] - position))
     return radius

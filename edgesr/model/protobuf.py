@@ -26,7 +26,7 @@ def external_files(content: Path | bytes, source: str) -> frozenset[str]:
     """Return the ``location`` of every tensor whose data lies outside the ONNX file, as written there."""
     try:
         if isinstance(content, bytes):
-            return frozenset(_locations(content))
+            return frozenset(_locations(content or b"\0"))
         with content.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return frozenset(_locations(data))
     except (IndexError, UnicodeDecodeError):

@@ -45,7 +45,7 @@ def find(name_or_path: str | Path) -> Path:
         return known[text][1]
     path = Path(text)
     try:
-        if path.exists():
+        if text and path.exists():
             return path
     except (OSError, ValueError):
         raise ModelError(f"{show(text)}: is neither a model name nor a usable path") from None

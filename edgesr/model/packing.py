@@ -69,9 +69,10 @@ def _asked(name: str, version: str, overrides: Mapping[str, Any], expects: Mappi
     if not isinstance(plain["overrides"], dict):
         raise UsageError('the descriptor fields must be a JSON object, e.g. {"scale": 4}')
     asked = {**plain["overrides"], "schema": SCHEMA_VERSION, "name": name, "version": version}
-    asked = _merged(asked, plain["expects"])
-    for problem in violations(_merged(_skeleton("0" * 64), asked)):
-        raise UsageError(f"the descriptor fields do not fit: {problem}")
+    for step in (asked, _merged(asked, plain["expects"])):
+        for problem in violations(_merged(_skeleton("0" * 64), step)):
+            raise UsageError(f"the descriptor fields do not fit: {problem}")
+        asked = step
     return asked
 
 
