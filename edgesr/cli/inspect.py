@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from edgesr.cli.output import result, result_json
 from edgesr.cli.run import expectations
 from edgesr.model import inspect_onnx
 from edgesr.pipelines.load import open_model
@@ -19,10 +20,10 @@ def execute(arguments: argparse.Namespace) -> int:
     parts = {name: inspect_onnx(package.part_path(name)) for name in package.descriptor.parts}
     document = {**descriptor, "digest": package.digest, "notes": list(package.notes), "onnx": parts}
     if arguments.json:
-        print(json.dumps(document, indent=2))
+        result_json(document)
         return 0
     for line in _lines(document):
-        print(line)
+        result(line)
     return 0
 
 

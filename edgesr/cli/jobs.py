@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import glob
+import os
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgesr.cli.manifest import outputs_of
 from edgesr.errors import InputError, UsageError
-from edgesr.pipelines.sources import find_pictures
+from edgesr.image.formats import SUFFIXES as WRITABLE
+from edgesr.pipelines.sources import SUFFIXES, find_pictures, is_dicom, is_folder, is_pattern
 
 # Formats that cannot hold what comes out of a network without loss are written as PNG unless asked for by name.
-_TO_PNG = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".webp", ".pgm", ".ppm", ".pnm", ".apng", ""))
-EXTENSIONS = ("png", "tif", "tiff", "jpg", "jpeg", "webp", "bmp", "dcm")
+_TO_PNG = frozenset((".jpg", ".jpeg", ".jpe", ".webp"))
 
 
 @dataclass(frozen=True)
@@ -22,16 +25,14 @@ class Job:
     target: Path
     folder: Path | None
     """The output folder that holds the manifest; None for single files and files beside their inputs."""
-    suffix: str | None = ""
-    """What ``resolve`` adds to the name of the target; None for ``_x<scale>``."""
+    suffix: str | None = None
+    """What ``resolve_jobs`` adds to the name of the target; None for ``_x<scale>``."""
 
-    def resolve(self, scale: int) -> Job:
-        """Return the job with its final target, now that the model's scale is known."""
-        suffix = f"_x{scale}" if self.suffix is None else self.suffix
-        target = self.target.with_name(f"{self.target.stem}{suffix}{self.target.suffix}")
-        if target.resolve() == self.source.resolve():
-            raise UsageError(f"{target}: the output would replace the input; give another -o or --suffix")
-        return replace(self, target=target, suffix="")
+    @property
+    def error_map(self) -> Path:
+        """Where the predicted error is written when it is asked for: TIFF beside formats of many frames, else PNG."""
+        suffix = ".tif" if self.target.suffix.lower() in (".tif", ".tiff", ".dcm", ".dicom") else ".png"
+        return self.target.with_name(f"{self.target.stem}_uncertainty{suffix}")
 
 
 def plan_jobs(
@@ -41,75 +42,127 @@ def plan_jobs(
     if suffix is not None and ("/" in suffix or "\0" in suffix):
         raise UsageError(f"--suffix {suffix!r} must not hold a slash")
     extension = _extension(extension)
-    if len(inputs) == 1 and not Path(inputs[0]).is_dir() and not _is_pattern(inputs[0]):
+    if len(inputs) == 1 and not is_folder(inputs[0]) and not is_pattern(inputs[0]):
         return [_single(Path(inputs[0]), output, suffix, extension)]
-    if output is not None and Path(output).is_file():
-        raise UsageError(f"-o {output}: is a file, but there are several inputs; give a folder")
-    jobs = []
+    if output is not None and not _can_be_folder(output):
+        raise UsageError(f"-o {output}: names a file, but there can be several pictures; give a folder")
+    jobs: dict[Path, Job] = {}
     for text in inputs:
-        root = Path(text)
+        root, folder = _root(text), _folder(text, output)
+        is_own = _own_outputs(root, folder)
         for source in find_pictures(text, recursive=recursive):
-            inside = source.relative_to(root) if root.is_dir() else Path(source.name)
-            if output is not None:
-                base = Path(output)
-            elif root.is_dir():
-                base = root.resolve().with_name(f"{root.resolve().name}_edgesr")
-            else:
-                base = source.parent
-            folder = base if output is not None or root.is_dir() else None
-            target = base / inside.with_suffix(extension or _kept(source))
-            jobs.append(Job(source, target, folder, suffix))
-    jobs = [job for job in jobs if job.folder is None or not _within(job.source, job.folder)] or jobs
-    return _distinct(jobs)
+            if text == os.fspath(source) or not is_own(source):
+                place = source.parent if folder is None else folder / source.parent.relative_to(root)
+                job = Job(source, place / _name(source, extension), folder, suffix)
+                jobs.setdefault(source.absolute(), job)
+    if not jobs:
+        raise InputError(f"{', '.join(inputs)}: holds only pictures that edgesr wrote; give others, or another -o")
+    return _distinct(list(jobs.values()))
+
+
+def resolve_jobs(jobs: list[Job], scale: int) -> list[Job]:
+    """Give the targets their final names; raise UsageError when an output would replace an input."""
+    named = []
+    for job in jobs:
+        suffix = f"_x{scale}" if job.suffix is None else job.suffix
+        named.append(
+            replace(job, target=job.target.with_name(f"{job.target.stem}{suffix}{job.target.suffix}"), suffix="")
+        )
+    sources = {os.path.realpath(job.source): job.source for job in named}
+    for job in named:
+        for path in (job.target, job.error_map):
+            replaced = sources.get(os.path.realpath(path))
+            if replaced is not None:
+                of = "" if replaced == job.source else f" of {job.source}"
+                raise UsageError(f"{replaced}: the output{of} would replace this input; give another -o or --suffix")
+    return named
 
 
 def _single(source: Path, output: str | None, suffix: str | None, extension: str | None) -> Job:
     if output is None:
-        return Job(source, source.with_suffix(extension or _kept(source)), None, suffix)
+        return Job(source, source.with_name(_name(source, extension)), None, suffix)
     target = Path(output)
-    if target.is_dir() or output.endswith("/") or not target.suffix:
-        return Job(source, target / source.with_suffix(extension or _kept(source)).name, None, suffix)
+    if is_folder(output) or output.endswith("/") or not target.suffix:
+        return Job(source, target / _name(source, extension), None, suffix)
     if extension is not None and _extension(target.suffix) != extension:
         raise UsageError(f"-o {output} and --format {extension[1:]} name different formats; leave one out")
     _extension(target.suffix)
     return Job(source, target, None, suffix or "")
 
 
+def _root(text: str) -> Path:
+    """Return the folder below which outputs keep the place of their inputs."""
+    if is_folder(text):
+        return Path(text)
+    path = Path(text)
+    if not is_pattern(text):
+        return path.parent
+    return next(parent for parent in path.parents if not is_pattern(os.fspath(parent)))
+
+
+def _folder(text: str, output: str | None) -> Path | None:
+    """Return the output folder for one input; None to write beside it."""
+    if output is not None:
+        return Path(output)
+    if not is_folder(text):
+        return None
+    root = Path(os.path.realpath(text))
+    if not root.name:
+        raise UsageError(f"{text}: has no folder beside it for the outputs; give one with -o")
+    return root.with_name(f"{root.name}_edgesr")
+
+
+def _own_outputs(root: Path, folder: Path | None) -> Callable[[Path], bool]:
+    """Return whether a picture lies in an output folder below the inputs, or is known there as an output."""
+    if folder is None:
+        return lambda source: False
+    inner, outer = Path(os.path.realpath(folder)), Path(os.path.realpath(root))
+    is_below = outer in inner.parents
+    known = outputs_of(folder)
+
+    def is_own(source: Path) -> bool:
+        path = os.path.realpath(source)
+        return path in known or (is_below and inner in Path(path).parents)
+
+    return is_own
+
+
 def _distinct(jobs: list[Job]) -> list[Job]:
     """Give pictures that would share an output, such as a.png and a.jpg, the input's suffix in their names."""
-    seen: dict[Path, int] = {}
-    for job in jobs:
-        seen[job.target] = seen.get(job.target, 0) + 1
+    seen = Counter(job.target for job in jobs)
     named = [
         replace(job, target=job.target.with_name(f"{job.source.stem}_{job.source.suffix[1:]}{job.target.suffix}"))
         if seen[job.target] > 1
         else job
         for job in jobs
     ]
-    targets = [job.target for job in named]
-    twice = next((target for target in targets if targets.count(target) > 1), None)
-    if twice is not None:
-        raise InputError(f"{twice}: several inputs would be written here; give them in separate runs")
+    target, count = Counter(job.target for job in named).most_common(1)[0]
+    if count > 1:
+        raise UsageError(f"{target}: {count} inputs would be written here; give them in separate runs")
     return named
+
+
+def _name(source: Path, extension: str | None) -> str:
+    """Return the name of the output; what follows the last dot of an unknown suffix, as in 1.2.840.10, is kept."""
+    known = source.suffix.lower() in SUFFIXES
+    return (source.stem if known else source.name) + (extension or _kept(source))
 
 
 def _kept(source: Path) -> str:
     suffix = source.suffix.lower()
-    return ".png" if suffix in _TO_PNG or suffix[1:] not in EXTENSIONS else source.suffix
+    if suffix in WRITABLE and suffix not in _TO_PNG:
+        return source.suffix
+    return ".dcm" if suffix not in SUFFIXES and is_dicom(source) else ".png"
 
 
 def _extension(text: str | None) -> str | None:
     if text is None:
         return None
-    extension = text.lower().lstrip(".")
-    if extension not in EXTENSIONS:
-        raise UsageError(f"edgesr cannot write {text!r} files; use one of {', '.join(EXTENSIONS)}")
-    return f".{extension}"
+    extension = f".{text.lower().lstrip('.')}"
+    if extension not in WRITABLE:
+        raise UsageError(f"edgesr cannot write {text!r} files; use one of {', '.join(s[1:] for s in WRITABLE)}")
+    return extension
 
 
-def _is_pattern(text: str) -> bool:
-    return glob.has_magic(text) and not Path(text).exists()
-
-
-def _within(path: Path, folder: Path) -> bool:
-    return folder.resolve() in path.resolve().parents
+def _can_be_folder(output: str) -> bool:
+    return is_folder(output) or output.endswith("/") or Path(output).suffix.lower() not in SUFFIXES

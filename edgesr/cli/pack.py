@@ -7,10 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from edgesr.cli.output import note, result, result_json
 from edgesr.cli.run import expectations
-from edgesr.errors import UsageError
+from edgesr.errors import InputError, UsageError
+from edgesr.image.source import open_source
 from edgesr.model import pack
 from edgesr.pipelines.load import cpu_probe
+
+_MAX_BYTES = 1 << 20
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -25,7 +29,12 @@ def execute(arguments: argparse.Namespace) -> int:
         expects=expectations(arguments),
         probe=cpu_probe,
     )
-    print(json.dumps({"package": str(output), "digest": package.digest}) if arguments.json else output)
+    if arguments.json:
+        result_json({"package": str(output), "digest": package.digest, "notes": package.notes})
+        return 0
+    result(str(output))
+    for text in package.notes:
+        note(text)
     return 0
 
 
@@ -33,10 +42,11 @@ def _descriptor(path: str | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        fields = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"--descriptor {path}: cannot read it: {error.strerror}") from None
-    except ValueError as error:
+        with open_source(path) as file:
+            fields = json.loads(file.read(_MAX_BYTES))
+    except InputError as error:
+        raise UsageError(f"--descriptor {error}") from None
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"--descriptor {path}: not JSON: {error}") from None
     if not isinstance(fields, dict):
         raise UsageError(f"--descriptor {path}: must hold one JSON object")

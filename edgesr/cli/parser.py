@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+from collections.abc import Callable
 from typing import NoReturn
 
 from edgesr.errors import UsageError
@@ -15,6 +16,8 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: object) -> None:
         super().__init__(allow_abbrev=False, **options)  # type: ignore[arg-type]
+        # What looks like a negative number is a value, also in pairs: --range -1,1.
+        self._negative_number_matcher = re.compile(r"-\.?\d")
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError with ``message`` and the closest known word."""
@@ -22,12 +25,21 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, argv: list[str]) -> argparse.Namespace:
         """Parse ``argv``, naming unknown options together with what they may have meant."""
+        self._refuse_unknown(argv)
         arguments, rest = self.parse_known_args(argv)
         if rest:
-            known = list(self._options(getattr(arguments, "command", None)))
-            hints = [f"{word}{suggestion(word.split('=')[0], known)}" for word in rest]
-            raise UsageError(f"unknown option or argument: {', '.join(hints)}; see `{self.prog} --help`")
+            known = self._options(arguments.command)
+            misplaced = " (give it after the command)" if rest[0].partition("=")[0] in known else ""
+            raise UsageError(f"unknown option or argument: {' '.join(rest)}{misplaced}; see `{self.prog} --help`")
         return arguments
+
+    def _refuse_unknown(self, argv: list[str]) -> None:
+        """Name mistyped long options first: argparse would complain about what is missing in their place."""
+        known = self._options(next((word for word in argv if not word.startswith("-")), None))
+        words = argv[: argv.index("--")] if "--" in argv else argv
+        for option in (word.partition("=")[0] for word in words if word.startswith("--")):
+            if option not in known:
+                raise UsageError(f"unknown option {option}{suggestion(option, known)}; see `{self.prog} --help`")
 
     def _options(self, command: str | None) -> list[str]:
         options = [option for action in self._actions for option in action.option_strings]
@@ -56,8 +68,19 @@ def pair(text: str) -> tuple[float, float]:
     return low, high
 
 
-def positive(text: str) -> int:
-    """Parse an integer above zero."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
-    return int(text)
+def whole(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
+    """Return a parser of whole numbers from ``low`` to ``high``."""
+
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high):
+            raise argparse.ArgumentTypeError(f"expected a whole number from {low} to {high}, got {text!r}")
+        return int(text)
+
+    return parse
+
+
+def filled(text: str) -> str:
+    """Refuse the empty words that unset shell variables leave behind."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; was a variable meant that is not set?")
+    return text

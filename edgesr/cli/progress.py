@@ -7,6 +7,8 @@ from time import monotonic
 from types import TracebackType
 from typing import Any
 
+from edgesr.cli.output import note
+
 _LINE_EVERY = 10.0
 
 
@@ -21,7 +23,7 @@ class Progress:
 
     def show(self, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` items are finished."""
-        if self._quiet or total < 2:
+        if self._quiet or total < 2 or sys.stderr is None:
             return
         if sys.stderr.isatty():
             self._show_bar(done, total)
@@ -29,7 +31,7 @@ class Progress:
             self._last = monotonic()
             rate = done / (self._last - self._start)
             left = (total - done) / rate
-            print(f"edgesr: {done}/{total} {self._unit}, {rate:.2f} {self._unit}/s, {left:.0f} s left", file=sys.stderr)
+            note(f"{done}/{total} {self._unit}, {rate:.2f} {self._unit}/s, {left:.0f} s left")
 
     def _show_bar(self, done: int, total: int) -> None:
         if self._bar is None:

@@ -14,9 +14,10 @@ import numpy as np
 from edgesr import __version__
 from edgesr.cli.jobs import Job
 from edgesr.cli.progress import Progress
-from edgesr.errors import InputError
+from edgesr.errors import BackendError, InputError
 from edgesr.image import Metadata, Picture, open_writer, read
 from edgesr.image.convert import from_float
+from edgesr.image.source import shown
 from edgesr.pipelines.restore import Restorer
 
 
@@ -24,6 +25,17 @@ def restore_file(
     job: Job, restorer: Restorer, arguments: argparse.Namespace, progress: Progress | None
 ) -> dict[str, Any]:
     """Restore ``job.source`` into ``job.target`` and return the record for the manifest."""
+    try:
+        return _restore(job, restorer, arguments, progress)
+    except MemoryError:
+        raise InputError(
+            f"{shown(job.source)}: there is not enough memory to restore it; use a smaller --tile"
+        ) from None
+    except BackendError as error:
+        raise type(error)(f"{shown(job.source)}: {error}") from error
+
+
+def _restore(job: Job, restorer: Restorer, arguments: argparse.Namespace, progress: Progress | None) -> dict[str, Any]:
     start = perf_counter()
     picture = read(job.source, max_pixels=arguments.max_pixels)
     _make_folder(job.target.parent)
@@ -56,8 +68,8 @@ def restore_file(
         )
         maps = None
         if arguments.uncertainty:
-            record["uncertainty"] = str(_map_path(job.target))
-            maps = stack.enter_context(_map_writer(_map_path(job.target), picture, scale, restorer))
+            record["uncertainty"] = str(job.error_map)
+            maps = stack.enter_context(_map_writer(job.error_map, picture, scale, restorer))
         for frame in picture.frames:
             for band in restorer.bands(frame, uncertainty=arguments.uncertainty, on_tile=on_tile):
                 writer.write(band.rows)
@@ -65,12 +77,6 @@ def restore_file(
                     maps.write(from_float(band.bound[..., None], np.dtype(np.uint16)))
     record["seconds"] = round(perf_counter() - start, 4)
     return record
-
-
-def _map_path(target: Path) -> Path:
-    return target.with_name(
-        f"{target.stem}_uncertainty{'.tif' if target.suffix.lower() in ('.tif', '.tiff') else '.png'}"
-    )
 
 
 def _map_writer(path: Path, picture: Picture, scale: int, restorer: Restorer) -> Any:
@@ -106,4 +112,4 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder}: cannot make this folder: {error.strerror}; choose another -o") from None
+        raise InputError(f"{shown(folder)}: cannot make this folder: {error.strerror}; choose another -o") from None

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from edgesr.cli.jobs import Job, plan_jobs
+from edgesr.cli.jobs import Job, plan_jobs, resolve_jobs
 from edgesr.cli.manifest import Manifest
+from edgesr.cli.output import note, result, result_json
 from edgesr.cli.progress import Progress
 from edgesr.cli.restore_file import restore_file
-from edgesr.errors import EdgesrError, InputError, UsageError
+from edgesr.errors import BackendError, InputError
 from edgesr.model import DEFAULT_MODEL
 from edgesr.pipelines.load import load
 from edgesr.pipelines.restore import Restorer
 
 _CONTROLS = ("fidelity", "degradation", "consistency")
+_BAD_PICTURE = (InputError, BackendError)
+"""What one picture can fail with while the next may succeed."""
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Restore every input; return 0, or 6 when some of several failed."""
-    if arguments.quality > 100:
-        raise UsageError(f"--quality must be between 1 and 100, got {arguments.quality}")
+    """Restore every input; return 0, or 6 when some failed."""
     jobs = plan_jobs(
         arguments.input,
         output=arguments.output,
@@ -36,18 +35,23 @@ def execute(arguments: argparse.Namespace) -> int:
     )
     start = perf_counter()
     with open_restorer(arguments) as restorer:
-        loaded = perf_counter()
-        jobs = [job.resolve(restorer.scale) for job in jobs]
-        several = len(jobs) > 1 or jobs[0].folder is not None
-        records = _run_folder(jobs, restorer, arguments) if several else [_run_one(jobs[0], restorer, arguments)]
-    failed = [record for record in records if record["status"] == "failed"]
+        load_ms = (perf_counter() - start) * 1e3
+        jobs = resolve_jobs(jobs, restorer.scale)
+        is_single = len(jobs) == 1 and jobs[0].folder is None
+        restore = _restore_one if is_single else _restore_all
+        records = restore(jobs, restorer, arguments)
+        document = {"results": records, "load_ms": load_ms, **restorer.meta()}
+        notes = restorer.package.notes
+    failed = [record["error"] for record in records if record["status"] == "failed"]
     if arguments.json:
-        document = {"results": records, "failed": len(failed), "load_ms": (loaded - start) * 1e3, **restorer.meta()}
-        print(json.dumps(document, indent=2))
-    if failed:
-        print(f"edgesr: {len(failed)} of {len(records)} pictures failed:", file=sys.stderr)
-        for record in failed:
-            print(f"  {record['error']}", file=sys.stderr)
+        result_json({**document, "failed": len(failed)})
+    if is_single and failed:
+        note(failed[0])
+        return InputError.exit_code
+    for text in notes:
+        note(text)
+    if not is_single:
+        _summarise(records, failed)
     return InputError.exit_code if failed else 0
 
 
@@ -77,49 +81,73 @@ def expectations(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _run_one(job: Job, restorer: Restorer, arguments: argparse.Namespace) -> dict[str, Any]:
-    with Progress("tiles", quiet=arguments.json) as progress:
-        record = restore_file(job, restorer, arguments, progress)
-    for note in restorer.package.notes:
-        print(f"edgesr: {note}", file=sys.stderr)
+def _restore_one(jobs: list[Job], restorer: Restorer, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    (job,) = jobs
+    try:
+        with Progress("tiles", quiet=arguments.json) as progress:
+            record = restore_file(job, restorer, arguments, progress)
+    except InputError as error:
+        return [_failed(job, error, arguments)]
     if not arguments.json:
-        print(record["output"])
-        print(_summary(record), file=sys.stderr)
-    return record
+        result(record["output"])
+        (h, w), (out_h, out_w) = record["input_size"], record["output_size"]
+        bound = f", uncertainty in {record['uncertainty']}" if "uncertainty" in record else ""
+        note(f"{w} x {h} -> {out_w} x {out_h} in {record['seconds']:.2f} s{bound}")
+    return [record]
 
 
-def _run_folder(jobs: list[Job], restorer: Restorer, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Restore many pictures, going on past bad ones; what the manifest says is done is not done again."""
-    folder = jobs[0].folder
-    options = {**restorer.meta(), "format": arguments.format, "uncertainty": arguments.uncertainty}
+def _restore_all(jobs: list[Job], restorer: Restorer, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Restore many pictures, going on past bad ones; what a manifest says is done is not done again."""
+    options = {
+        **restorer.meta(),
+        "format": arguments.format,
+        "quality": arguments.quality,
+        "uncertainty": arguments.uncertainty,
+    }
+    folders = dict.fromkeys(job.folder for job in jobs if job.folder is not None)
     records = []
-    manifest = Manifest(folder, restorer.package.digest, options) if folder else nullcontext()
-    with manifest as book, Progress("images", quiet=arguments.json) as progress:
+    with ExitStack() as stack, Progress("images", quiet=arguments.json) as progress:
+        digest = restorer.package.digest
+        manifests: dict[Path | None, Manifest] = {
+            folder: stack.enter_context(Manifest(folder, digest, options)) for folder in folders
+        }
         for index, job in enumerate(jobs):
-            record = None if book is None or arguments.restart else book.finished(job)
-            if record is None:
-                try:
-                    record = restore_file(job, restorer, arguments, None)
-                except EdgesrError as error:
-                    if arguments.debug or not isinstance(error, InputError):
-                        raise
-                    record = {"input": str(job.source), "status": "failed", "error": " ".join(str(error).split())}
-                if book is not None:
-                    book.add(job, record)
-            records.append(record)
+            records.append(_restore_next(job, restorer, arguments, manifests.get(job.folder)))
+            if job.folder is None and not arguments.json and records[-1]["status"] == "done":
+                result(records[-1]["output"])
             progress.show(index + 1, len(jobs))
-    done = sum(record["status"] == "done" for record in records)
-    skipped = sum(record["status"] == "skipped" for record in records)
-    where = folder or Path()
-    if not arguments.json:
-        print(where)
-        print(
-            f"edgesr: {done} restored, {skipped} already done, {len(records) - done - skipped} failed", file=sys.stderr
-        )
+    for folder in () if arguments.json else folders:
+        result(str(folder))
     return records
 
 
-def _summary(record: dict[str, Any]) -> str:
-    (h, w), (out_h, out_w) = record["input_size"], record["output_size"]
-    text = f"edgesr: {w} x {h} -> {out_w} x {out_h} in {record['seconds']:.2f} s"
-    return text + (f", uncertainty in {record['uncertainty']}" if "uncertainty" in record else "")
+def _restore_next(
+    job: Job, restorer: Restorer, arguments: argparse.Namespace, manifest: Manifest | None
+) -> dict[str, Any]:
+    if manifest is not None:
+        finished = None if arguments.restart else manifest.finished(job)
+        if finished is not None:
+            return finished
+        manifest.begin(job)
+    try:
+        record = restore_file(job, restorer, arguments, None)
+    except _BAD_PICTURE as error:
+        record = _failed(job, error, arguments)
+    if manifest is not None:
+        manifest.add(job, record)
+    return record
+
+
+def _failed(job: Job, error: Exception, arguments: argparse.Namespace) -> dict[str, Any]:
+    if arguments.debug:
+        import traceback
+
+        traceback.print_exception(type(error), error, error.__traceback__)
+    return {"input": str(job.source), "output": str(job.target), "status": "failed", "error": str(error)}
+
+
+def _summarise(records: list[dict[str, Any]], failed: list[str]) -> None:
+    statuses = [record["status"] for record in records]
+    note(f"{statuses.count('done')} restored, {statuses.count('skipped')} already done, {len(failed)} failed")
+    for error in failed:
+        note(error, prefix="  ")

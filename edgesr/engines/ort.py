@@ -41,8 +41,8 @@ class OrtBackend:
     """ONNX Runtime on one device.
 
     ``device`` is ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; ``threads`` is the number of CPU threads inside one run, all
-    usable cores when None. ``providers`` replaces the execution providers that ``device`` implies, by ONNX Runtime's
-    names.
+    usable cores when None and never more, because threads that share a core wait for each other. ``providers``
+    replaces the execution providers that ``device`` implies, by ONNX Runtime's names.
     """
 
     def __init__(self, device: str = "cpu", *, threads: int | None = None, providers: list[str] | None = None) -> None:
@@ -56,7 +56,7 @@ class OrtBackend:
         self._ort = onnxruntime
         self._device_kind = kind
         self._device_id = int(index or 0)
-        self._threads = threads or usable_cores()
+        self._threads = min(threads or usable_cores(), usable_cores())
         self._providers: list[Any] = list(providers or ["CPUExecutionProvider"])
         if kind == "cuda" and providers is None:
             self._providers = [("CUDAExecutionProvider", {"device_id": self._device_id}), "CPUExecutionProvider"]

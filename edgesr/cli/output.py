@@ -1,0 +1,73 @@
+"""What the command line says: results on standard output, everything else on standard error, one line each."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import Any
+
+from edgesr.errors import BackendError
+
+
+def result(text: str) -> None:
+    """Write one result line; a file name that is no text is written as the bytes that it has on disk."""
+    if sys.stdout is None:
+        return
+    try:
+        try:
+            sys.stdout.write(f"{text}\n")
+        except UnicodeEncodeError:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(os.fsencode(f"{text}\n"))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _unwritable(error) from None
+
+
+def result_json(document: Any) -> None:
+    """Write the one JSON document of a command."""
+    import json
+
+    result(json.dumps(document, indent=2, default=str))
+
+
+def flush() -> None:
+    """Hand all results to the system, where a full disk or a closed pipe shows itself."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _unwritable(error) from None
+
+
+def discard() -> None:
+    """Drop what standard output has not taken, so that the interpreter does not complain when it flushes at its end."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError, AttributeError):
+        return
+
+
+def note(text: str, *, prefix: str = "edgesr: ") -> None:
+    """Write one line about the run to standard error, where nobody may be listening."""
+    if sys.stderr is None:
+        return
+    try:
+        print(f"{prefix}{one_line(text)}", file=sys.stderr)
+    except OSError:
+        return
+
+
+def one_line(text: object) -> str:
+    """Return ``text`` without line breaks, and with control characters spelled out so that no terminal obeys them."""
+    joined = re.sub(r"\s*[\r\n]\s*", " ", str(text).strip())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in joined)
+
+
+def _unwritable(error: OSError) -> BackendError:
+    discard()
+    return BackendError(f"standard output cannot be written: {error.strerror or error}; write it somewhere else")
