@@ -16,7 +16,7 @@ PIXELS = IMAGES = 0.9
 """The promise of the uncertainty map: this share of pixels inside the bound on this share of pictures."""
 
 BOUNDS = {"psnr": 0.35, "ssim": 0.001, "detail_precision": 0.66, "grid_index": 1.9}
-"""What the sharpest admissible setting keeps: decibels and SSIM over bicubic, precision at least, grid index at most."""
+"""What the sharpest admissible setting keeps: decibels and SSIM over bicubic, precision, and a grid index at most."""
 
 DIALS = tuple(round(0.05 * i, 2) for i in range(21))
 
@@ -24,7 +24,7 @@ DIALS = tuple(round(0.05 * i, 2) for i in range(21))
 def choose_fidelity(
     session: InferenceSession, data: Path, lpips: Path, stride: int
 ) -> tuple[float, list[dict[str, float]]]:
-    """Return the smallest admissible fidelity (1 if none is) and the scores along the dial, means over pictures."""
+    """Return the smallest admissible fidelity (1 if none is) and the mean scores along the dial."""
     judge = Judge(lpips)
     chosen = list(cases(data, "nih-256"))[::stride] + list(cases(data, "nih-1024-256"))[::stride]
     pictures = [(case.high, *baseline_and_low(case.high, "cubic")) for case in chosen]
@@ -76,6 +76,7 @@ def cross_coverage(factors: list[tuple[str, float]], splits: int = 500, seed: in
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--lpips", type=Path, required=True)

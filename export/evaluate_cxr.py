@@ -1,6 +1,7 @@
 """Measure an exported X-ray graph on held-out patients and another institution, with bicubic beside it.
 
-``python -m export.evaluate_cxr --data DIR --lpips DIR --network network.onnx --calibration calibration.json --out quality.json``
+``python -m export.evaluate_cxr --data DIR --lpips DIR --network network.onnx --calibration calibration.json
+--out quality.json``
 """
 
 import argparse
@@ -18,7 +19,7 @@ Row = dict[str, float]
 
 
 def picture_rows(
-    session: InferenceSession, judge: Judge, case: Case, degradation: str, dial: dict[str, float], factor: float
+    session: InferenceSession, judge: Judge, case: Case, degradation: str, *, dial: dict[str, float], factor: float
 ) -> dict[str, Row]:
     """Score one picture: bicubic and every setting of the dial, by name."""
     low, base = baseline_and_low(case.high, degradation)
@@ -59,6 +60,7 @@ def _group_means(pictures: list[dict[str, Row]], promised: float) -> dict[str, R
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--lpips", type=Path, required=True)
@@ -77,7 +79,7 @@ def main() -> None:
         for degradation in DEGRADATIONS if name == "nih-256" else ("cubic", "antialiased"):
             judge = with_lpips if chosen.side else without
             measured = [
-                (case, picture_rows(session, judge, case, degradation, dial, factor))
+                (case, picture_rows(session, judge, case, degradation, dial=dial, factor=factor))
                 for case in cases(arguments.data, name, arguments.limit)
             ]
             result[f"{name} {degradation}"] = summarise(measured)

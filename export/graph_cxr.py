@@ -15,8 +15,31 @@ from export.models.cxr import MODELS, CxrSuperResolution
 INPUTS = ("image", "fidelity", "degradation", "consistency", "quantum")
 OUTPUTS = ("upscaled", "scale")
 OPERATORS = frozenset(
-    "Add AveragePool Clip Constant Conv Concat DepthToSpace Div Exp Max Min Mul Neg Pad ReduceMean ReduceSum Relu Reshape "
-    "Slice Softmax Split Sub Unsqueeze".split()
+    (
+        "Add",
+        "AveragePool",
+        "Clip",
+        "Constant",
+        "Conv",
+        "Concat",
+        "DepthToSpace",
+        "Div",
+        "Exp",
+        "Max",
+        "Min",
+        "Mul",
+        "Neg",
+        "Pad",
+        "ReduceMean",
+        "ReduceSum",
+        "Relu",
+        "Reshape",
+        "Slice",
+        "Softmax",
+        "Split",
+        "Sub",
+        "Unsqueeze",
+    )
 )
 """What the graph may contain: operators that every TensorRT since 8.6 and ONNX Runtime execute natively."""
 
@@ -56,7 +79,7 @@ def export(network: CxrSuperResolution, path: Path) -> onnx.ModelProto:
 def run(
     session: InferenceSession, image: np.ndarray, **dials: float | tuple[float, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Run the exported graph on a float32 ``(H, W)`` picture in [0, 1]; return ``upscaled`` and ``scale``, ``(4H, 4W)``."""
+    """Run the exported graph on a picture ``(H, W)`` in [0, 1]; return ``upscaled`` and ``scale``, ``(4H, 4W)``."""
     values = {"fidelity": 1.0, "degradation": (0.0, 0.0, 0.0), "consistency": 1.0, "quantum": 1 / 255} | dials
     feeds = {name: np.atleast_1d(np.asarray(value, np.float32)) for name, value in values.items()}
     upscaled, scale = session.run(OUTPUTS, {"image": image.astype(np.float32)[None, None], **feeds})
@@ -73,6 +96,7 @@ def _fold_constants(path: Path) -> None:
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=MODELS, required=True)
     parser.add_argument("--weights", type=Path, required=True, help="weights.pt or checkpoint.pt of the recipe")

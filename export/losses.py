@@ -7,7 +7,7 @@ from torch.nn import functional
 from export.models.resample import SCALE, Downscalers
 
 
-def charbonnier(image: Tensor, target: Tensor, epsilon: float = 4 / 255) -> Tensor:
+def charbonnier(image: Tensor, target: Tensor, epsilon: float = 2 / 255) -> Tensor:
     """Return the mean of a smooth absolute error: quadratic below ``epsilon``, linear above."""
     return (torch.sqrt((image - target).square() + epsilon**2) - epsilon).mean()
 
@@ -29,10 +29,15 @@ def lattice(detail: Tensor) -> Tensor:
 
 
 def measurement(downscalers: Downscalers, picture: Tensor, low: Tensor, kinds: Tensor) -> Tensor:
-    """Return the mean absolute difference of the picture, shrunk by each sample's own downscaler, and its low resolution.
+    """Return the mean absolute difference of the picture, shrunk by each crop's own downscaler, and its low resolution.
 
     The two outermost low-resolution pixels are left out: a crop's antialiased pixels there saw the crop's surroundings.
     """
     shrunk = functional.conv2d(picture, downscalers.kernel, stride=SCALE, padding=6)
     own = shrunk[torch.arange(len(kinds)), kinds][:, None]
     return (own - low)[..., 2:-2, 2:-2].abs().mean()
+
+
+def degradation(logits: Tensor, kinds: Tensor) -> Tensor:
+    """Return the cross-entropy of per-pixel logits ``(N, 3, H, W)`` with each crop's true downscaler."""
+    return functional.cross_entropy(logits, kinds[:, None, None].expand(-1, *logits.shape[2:]))

@@ -41,7 +41,10 @@ class Lpips(nn.Module):
 
     def distance(self, first: list[Tensor], second: list[Tensor]) -> Tensor:
         """Return the weighted squared distance ``(N,)`` of two lists of `features`."""
-        parts = [functional.conv2d((a - b).square(), w).mean((1, 2, 3)) for a, b, w in zip(first, second, self.heads)]
+        parts = [
+            functional.conv2d((a - b).square(), w).mean((1, 2, 3))
+            for a, b, w in zip(first, second, self.heads, strict=True)
+        ]
         return torch.stack(parts).sum(0)
 
 
@@ -55,6 +58,7 @@ class Fire(nn.Module):
         self.expand3x3 = nn.Conv2d(squeeze, expand, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return ``2 * expand`` channels."""
         x = functional.relu(self.squeeze(x))
         return functional.relu(torch.cat([self.expand1x1(x), self.expand3x3(x)], dim=1))
 

@@ -88,7 +88,7 @@ def read_folder(folder: Path) -> dict[str, np.ndarray]:
 
 def patient(name: str) -> str:
     """Return the patient of an NIH file name ``PPPPPPPP_NNN.png``."""
-    return name.split("_")[0]
+    return name.partition("_")[0]
 
 
 def _turn(image: np.ndarray, symmetry: int) -> np.ndarray:

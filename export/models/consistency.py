@@ -4,32 +4,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.models.heads import Heads
 from export.models.resample import DEGRADATIONS, Downscalers, LanczosUpsampler
 
 
 class DegradationSelector(nn.Module):
-    """Weigh the three downscalers per pixel by how well each explains the measured picture in the neighbourhood.
+    """Weigh the three downscalers per pixel by the network's opinion and by how well each explains the neighbourhood.
 
-    The evidence is the local mean of the squared residual of the mean prediction, one map per downscaler; its softmax
-    is tempered by ``temperature`` times the mean of the three, plus ``floor`` (squared grey levels of 255).
+    The evidence is the local mean of the squared residual of the mean prediction, one map per downscaler, relative to
+    ``temperature`` times the mean of the three plus ``floor`` (squared grey levels of 255). The network's logits are
+    averaged over the same neighbourhood and multiplied by ``confidence``.
     """
 
-    def __init__(self, temperature: float = 0.05, floor: float = 0.05) -> None:
+    def __init__(self, temperature: float = 0.05, floor: float = 0.05, confidence: float = 4.0) -> None:
         super().__init__()
-        self.temperature, self.floor = temperature, floor
+        self.temperature, self.floor, self.confidence = temperature, floor, confidence
 
-    def forward(self, residuals: Tensor, degradation: Tensor) -> Tensor:
-        """Take residuals ``(N, 3, H, W)`` and additive logits ``(3,)``; return weights ``(N, 3, H, W)`` that sum to 1."""
+    def forward(self, residuals: Tensor, logits: Tensor, prior: Tensor) -> Tensor:
+        """Take residuals and logits ``(N, 3, H, W)`` and a user's logits ``(3,)``; the weights sum to 1."""
         levels = residuals * 255
-        energy = levels * levels
-        for _ in range(3):
-            energy = functional.avg_pool2d(energy, 7, stride=1, padding=3, count_include_pad=False)
+        energy, opinion = _neighbourhood(levels * levels), _neighbourhood(logits)
         spread = self.temperature * energy.mean(dim=1, keepdim=True) + self.floor
-        return torch.softmax(degradation.reshape(1, len(DEGRADATIONS), 1, 1) - energy / spread, dim=1)
+        prior = prior.reshape(1, len(DEGRADATIONS), 1, 1)
+        return torch.softmax(prior + self.confidence * opinion - energy / spread, dim=1)
 
 
 class DataConsistency(nn.Module):
-    """Repeat ``x += strength * U(y - A x)`` with U Lanczos enlargement and A the weighted downscalers, clipped to [0, 1].
+    """Repeat ``x += U(y - A x)``, clipped to [0, 1]: U enlarges by Lanczos, A is the weighted downscalers.
 
     Residuals inside the rounding interval of the input (``quantum`` wide) stay, and a saturated input pixel (exactly 0
     or 1) only bounds the result from one side: the true picture is never pushed away from.
@@ -42,33 +43,53 @@ class DataConsistency(nn.Module):
         self.downscale = Downscalers()
         self.select = DegradationSelector()
 
-    def forward(
-        self, picture: Tensor, mean: Tensor, image: Tensor, degradation: Tensor, strength: Tensor, quantum: Tensor
-    ) -> Tensor:
-        weight_inside = self.downscale.weight_inside(mean)
-        black, white = _is_zero(image), _is_zero(1 - image)
-        half_step = quantum.reshape(1, 1, 1, 1) / 2
-        weights = self.select(
-            self._misfit(image - self.downscale(mean, weight_inside), half_step, black, white), degradation
-        )
-        weights = weights * strength.reshape(1, 1, 1, 1)
+    def forward(self, picture: Tensor, image: Tensor, weights: Tensor, quantum: Tensor) -> Tensor:
+        """Take a picture ``(N, 1, 4H, 4W)``, the measured image, and weights of the downscalers ``(N, 3, H, W)``.
+
+        The weights sum to the strength of the correction; ``quantum`` is ``(1,)``.
+        """
+        measure = Measurement(self.downscale, image, quantum)
         picture = picture.clamp(0, 1)
         for _ in range(self.iterations):
-            misfit = self._misfit(image - self.downscale(picture, weight_inside), half_step, black, white)
-            picture = (picture + self.upsample((weights * misfit).sum(dim=1, keepdim=True))).clamp(0, 1)
+            correction = (weights * measure.misfit(picture)).sum(dim=1, keepdim=True)
+            picture = (picture + self.upsample(correction)).clamp(0, 1)
         return picture
 
-    @staticmethod
-    def _misfit(residual: Tensor, half_step: Tensor, black: Tensor, white: Tensor) -> Tensor:
-        """Return the part of the residual that rounding and saturation do not explain.
+    def weights(self, heads: Heads, image: Tensor, degradation: Tensor, quantum: Tensor) -> Tensor:
+        """Return weights of the downscalers ``(N, 3, H, W)`` that sum to 1; ``degradation`` adds logits ``(3,)``."""
+        residuals = Measurement(self.downscale, image, quantum).misfit(heads.mean)
+        return self.select(residuals, heads.degradation, degradation)
 
-        Firm threshold: zero inside the half step, the whole residual from twice the half step on. Reflecting at the
-        bound this way never moves farther from any value in the interval than the residual was.
-        """
-        lower, upper = -(half_step + 4 * white), half_step + 4 * black
-        once = residual - torch.minimum(torch.maximum(residual, lower), upper)
-        twice = residual - torch.minimum(torch.maximum(residual, 2 * lower), 2 * upper)
-        return 2 * once - twice
+
+class Measurement:
+    """What the measured image says about a picture: rounded to ``quantum``, cut off at 0 and 1."""
+
+    def __init__(self, downscale: Downscalers, image: Tensor, quantum: Tensor) -> None:
+        self._downscale, self._image = downscale, image
+        half_step = quantum.reshape(1, 1, 1, 1) / 2
+        self._inside = downscale.inside(image)
+        self._lower, self._upper = -(half_step + 4 * _is_zero(1 - image)), half_step + 4 * _is_zero(image)
+
+    def misfit(self, picture: Tensor) -> Tensor:
+        """Return what rounding and saturation leave unexplained of each residual, ``(N, 3, H, W)``."""
+        return firm_threshold(self._image - self._downscale(picture) / self._inside, self._lower, self._upper)
+
+
+def firm_threshold(residual: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Return zero inside the bounds, the whole residual beyond twice the bounds, and twice the excess between.
+
+    Subtracting it reflects at the bound: the residual never gets farther from any value inside the bounds.
+    """
+    once = residual - torch.minimum(torch.maximum(residual, lower), upper)
+    twice = residual - torch.minimum(torch.maximum(residual, 2 * lower), 2 * upper)
+    return 2 * once - twice
+
+
+def _neighbourhood(maps: Tensor) -> Tensor:
+    """Average over a smooth window of 9 pixels radius; small windows in a row, as the DLA has no larger ones."""
+    for _ in range(3):
+        maps = functional.avg_pool2d(maps, 7, stride=1, padding=3, count_include_pad=False)
+    return maps
 
 
 def _is_zero(values: Tensor) -> Tensor:

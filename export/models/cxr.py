@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.models.consistency import DataConsistency
-from export.models.resample import SCALE, BicubicUpsampler
+from export.models.heads import Heads
+from export.models.resample import DEGRADATIONS, SCALE, BicubicUpsampler
 
 
 class CxrSuperResolution(nn.Module):
@@ -23,20 +24,19 @@ class CxrSuperResolution(nn.Module):
         self.expand = nn.Conv2d(channels, features * SCALE**2, 3, padding=1)
         self.refine = nn.Conv2d(features, features + 4, 3, padding=1)
         self.outputs = nn.Conv2d(features + 4, 3, 3, padding=1)
+        self.degradation = nn.Conv2d(channels, len(DEGRADATIONS), 3, padding=1)
         nn.init.zeros_(self.outputs.weight)
         nn.init.zeros_(self.outputs.bias)
         self.upsample = BicubicUpsampler()
         self.consistency = DataConsistency()
 
-    def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Take ``(N, 1, H, W)`` in [0, 1]; return the mean prediction, the detail to add and the error's log scale.
-
-        Each is ``(N, 1, 4H, 4W)``; the log scale is relative to 0.02 of the grey range.
-        """
+    def heads(self, image: Tensor) -> Heads:
+        """Take ``(N, 1, H, W)`` in [0, 1]; return what the convolutions predict, before consistency."""
         stem = self.stem(image - 0.5)
-        expanded = functional.relu(functional.pixel_shuffle(self.expand(self.body(stem) + stem), SCALE))
+        body = self.body(stem) + stem
+        expanded = functional.relu(functional.pixel_shuffle(self.expand(body), SCALE))
         correction, detail, log_scale = self.outputs(functional.relu(self.refine(expanded))).split(1, dim=1)
-        return self.upsample(image) + correction, detail, log_scale
+        return Heads(self.upsample(image) + correction, detail, log_scale, self.degradation(body))
 
     @staticmethod
     def laplace_scale(log_scale: Tensor) -> Tensor:
@@ -52,10 +52,11 @@ class CxrSuperResolution(nn.Module):
         zeros = decide from the picture. ``consistency`` ``(1,)``: 0 = off, 1 = full. ``quantum`` ``(1,)``: grey step of
         the input, grey range 1.
         """
-        mean, detail, log_scale = self.heads(image)
-        gain = self.detail_gain * (1 - fidelity).reshape(1, 1, 1, 1)
-        upscaled = self.consistency(mean + gain * detail, mean, image, degradation, consistency, quantum)
-        return upscaled, self.laplace_scale(log_scale)
+        heads = self.heads(image)
+        picture = heads.mean + self.detail_gain * (1 - fidelity).reshape(1, 1, 1, 1) * heads.detail
+        weights = self.consistency.weights(heads, image, degradation, quantum)
+        upscaled = self.consistency(picture, image, weights * consistency.reshape(1, 1, 1, 1), quantum)
+        return upscaled, self.laplace_scale(heads.log_scale)
 
 
 class ResidualBlock(nn.Module):
@@ -69,6 +70,7 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second.bias)
 
     def forward(self, features: Tensor) -> Tensor:
+        """Return as many channels as ``features`` has."""
         return features + self.second(functional.relu(self.first(features)))
 
 

@@ -10,7 +10,7 @@ DEGRADATIONS = ("cubic", "area", "antialiased")
 
 
 class BicubicUpsampler(nn.Module):
-    """Enlarge ``(N, 1, H, W)`` four times exactly as ``cv2.resize(INTER_CUBIC)``: half-pixel centres, replicated edges."""
+    """Enlarge ``(N, 1, H, W)`` four times exactly as ``cv2.INTER_CUBIC``: half-pixel centres, replicated edges."""
 
     kernel: Tensor
 
@@ -19,12 +19,13 @@ class BicubicUpsampler(nn.Module):
         self.register_buffer("kernel", torch.from_numpy(_bicubic_phases()), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return ``(N, 1, 4H, 4W)``."""
         padded = functional.pad(image, (2, 2, 2, 2), mode="replicate")
         return functional.pixel_shuffle(functional.conv2d(padded, self.kernel), SCALE)
 
 
 class LanczosUpsampler(nn.Module):
-    """Enlarge ``(N, 1, H, W)`` four times with Lanczos-3: the back-projection that leaves least of a smooth false blob."""
+    """Enlarge ``(N, 1, H, W)`` four times with Lanczos-3: as back-projection it leaves little of a false blob."""
 
     kernel: Tensor
 
@@ -33,6 +34,7 @@ class LanczosUpsampler(nn.Module):
         self.register_buffer("kernel", torch.from_numpy(_lanczos_phases()), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return ``(N, 1, 4H, 4W)``."""
         padded = functional.pad(image, (3, 3, 3, 3), mode="replicate")
         return functional.pixel_shuffle(functional.conv2d(padded, self.kernel), SCALE)
 
@@ -45,19 +47,21 @@ class Downscalers(nn.Module):
     """
 
     kernel: Tensor
+    reach: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("kernel", torch.from_numpy(_downscaling_kernels()), persistent=False)
+        kernel = _downscaling_kernels()
+        reach = np.pad(kernel, ((0, 0), (0, 0), (2, 2), (2, 2))).reshape(3, 1, 5, SCALE, 5, SCALE).sum((3, 5))
+        self.register_buffer("kernel", torch.from_numpy(kernel), persistent=False)
+        self.register_buffer("reach", torch.from_numpy(reach), persistent=False)
 
-    def weight_inside(self, image: Tensor) -> Tensor:
-        """Return the part of each kernel that lies inside the picture, the divisor that `forward` expects."""
-        return self._convolve(image * 0 + 1)
+    def inside(self, low: Tensor) -> Tensor:
+        """Return the share of each kernel inside a picture of low resolution ``(N, 1, H, W)``, to divide by."""
+        return functional.conv2d(low * 0 + 1, self.reach, padding=2)
 
-    def forward(self, image: Tensor, weight_inside: Tensor) -> Tensor:
-        return self._convolve(image) / weight_inside
-
-    def _convolve(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the weighted sums, not yet divided by `inside`."""
         return functional.conv2d(image, self.kernel, stride=SCALE, padding=6)
 
 
@@ -75,7 +79,7 @@ def lanczos_weight(distance: np.ndarray) -> np.ndarray:
 
 
 def _bicubic_phases() -> np.ndarray:
-    """Return float32 ``(16, 1, 5, 5)``: the kernel of each of the 4 x 4 output phases, row-major as PixelShuffle reads."""
+    """Return float32 ``(16, 1, 5, 5)``: the kernel of each 4 x 4 output phase, in PixelShuffle's order."""
     return _outer_phases(cubic_weight(_phase_distances(2), -0.75))
 
 

@@ -28,7 +28,7 @@ from export.recipes.validation import Validator
 class Recipe:
     """What decides the trained weights, besides the pictures."""
 
-    steps: int = 9500
+    steps: int = 9000
     mean_share: float = 0.3
     batch: int = 8
     side: int = 32
@@ -38,7 +38,7 @@ class Recipe:
     average: float = 0.999
     scale_weight: float = 0.003
     measurement_weight: float = 0.2
-    sharp_weight: float = 1.0
+    degradation_weight: float = 0.002
     lpips_weight: float = 0.06
     lattice_weight: float = 0.02
     lpips_side: int = 112
@@ -87,7 +87,7 @@ class Trainer:
 
     def _losses(self, low: Tensor, high: Tensor, kinds: Tensor, sharpen: bool) -> dict[str, Tensor]:
         recipe = self.recipe
-        mean, detail, log_scale = self.network.heads(low.contiguous(memory_format=torch.channels_last))
+        mean, detail, log_scale, logits = self.network.heads(low.contiguous(memory_format=torch.channels_last))
         sharp = mean.detach() + detail
         scale = CxrSuperResolution.laplace_scale(log_scale)
         error = ((mean - high).abs() + (sharp - high).abs()).detach() / 2
@@ -95,12 +95,13 @@ class Trainer:
             "mean": losses.charbonnier(mean, high),
             "scale": recipe.scale_weight * losses.laplace_likelihood(error, scale),
             "measurement": recipe.measurement_weight * losses.measurement(self.downscalers, mean, low, kinds),
+            "degradation": recipe.degradation_weight * losses.degradation(logits, kinds),
         }
         if sharpen:
             y, x = (int(v) for v in torch.randint(0, high.shape[-1] - recipe.lpips_side + 1, (2,)))
             window = (..., slice(y, y + recipe.lpips_side), slice(x, x + recipe.lpips_side))
             terms |= {
-                "sharp": recipe.sharp_weight * losses.charbonnier(sharp, high),
+                "sharp": losses.charbonnier(sharp, high),
                 "lpips": recipe.lpips_weight * self.lpips(sharp[window], high[window]).mean(),
                 "sharp measurement": recipe.measurement_weight
                 * losses.measurement(self.downscalers, sharp, low, kinds),
@@ -137,52 +138,42 @@ class Trainer:
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with cxr/train and cxr/val (512 px NIH PNGs)")
     parser.add_argument("--lpips", type=Path, required=True, help="folder with lpips_{alex,squeeze}_state_dict.pt")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt, curves.csv, validation.png")
     parser.add_argument("--model", choices=MODELS, default="cxr-x4")
     parser.add_argument("--steps", type=int, help="length of the whole run, instead of the recipe's")
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="change other values of the recipe")
     parser.add_argument("--resume", action="store_true", help="continue from OUT/checkpoint.pt")
-    parser.add_argument("--validate-every", type=float, default=240, metavar="SECONDS")
+    parser.add_argument("--validate-every", type=float, default=180, metavar="SECONDS")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     recipe = RECIPES[arguments.model]
-    changes = {name: float(value) for name, value in (item.split("=") for item in arguments.set)}
-    recipe = replace(recipe, **changes, **({"steps": arguments.steps} if arguments.steps else {}))
+    if arguments.steps:
+        recipe = replace(recipe, steps=arguments.steps)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    train(
-        arguments.model,
-        recipe,
-        arguments.data,
-        arguments.lpips,
-        arguments.out,
-        arguments.resume,
-        arguments.validate_every,
-    )
+    trainer = Trainer(arguments.model, recipe, arguments.data, arguments.lpips)
+    if arguments.resume:
+        trainer.restore(arguments.out / "checkpoint.pt")
+    print(f"{arguments.model}: {sum(p.numel() for p in trainer.network.parameters())} parameters, {recipe}", flush=True)
+    train(trainer, Validator(arguments.data, arguments.lpips), arguments.out, arguments.validate_every)
 
 
-def train(model: str, recipe: Recipe, data: Path, lpips: Path, out: Path, resume: bool, interval: float) -> None:
+def train(trainer: Trainer, validator: Validator, out: Path, interval: float) -> None:
     """Run the recipe to its end, with a checkpoint and a validation every ``interval`` seconds."""
-    trainer = Trainer(model, recipe, data, lpips)
-    checkpoint = out / "checkpoint.pt"
-    if resume:
-        trainer.restore(checkpoint)
-    validator = Validator(data, lpips)
-    print(f"{model}: {sum(p.numel() for p in trainer.network.parameters())} parameters, {recipe}", flush=True)
     started = last = time.monotonic()
     totals: dict[str, float] = {}
     counted = 0
-    while trainer.step < recipe.steps:
+    while trainer.step < trainer.recipe.steps:
         for name, value in trainer.advance().items():
             totals[name] = totals.get(name, 0) + value
         counted += 1
         now = time.monotonic()
-        if now - last >= interval or trainer.step == recipe.steps:
+        if now - last >= interval or trainer.step == trainer.recipe.steps:
             averages = {name: value / counted for name, value in totals.items()}
-            trainer.save(checkpoint)
+            trainer.save(out / "checkpoint.pt")
             scores = validator.scores(trainer.averaged, out / "validation.png")
             row = {"step": trainer.step, "seconds": round(now - started, 1)} | averages | scores
             _append(out / "curves.csv", row)

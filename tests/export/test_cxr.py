@@ -10,9 +10,9 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from export.data.degradations import downscale  # noqa: E402
 from export.graph_cxr import export, run  # noqa: E402
-from export.models.consistency import DataConsistency  # noqa: E402
+from export.models.consistency import DataConsistency, DegradationSelector, Measurement, firm_threshold  # noqa: E402
 from export.models.cxr import MODELS, CxrSuperResolution  # noqa: E402
-from export.models.resample import DEGRADATIONS  # noqa: E402
+from export.models.resample import DEGRADATIONS, Downscalers  # noqa: E402
 
 STEP = 1 / 255
 FORCED = {name: tuple(50.0 * (name == other) for other in DEGRADATIONS) for name in DEGRADATIONS}
@@ -29,11 +29,11 @@ def _radiograph(side: int = 96) -> np.ndarray:
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-def _consistent(picture: np.ndarray, low: np.ndarray, name: str, quantum: float = STEP) -> np.ndarray:
+def _consistent(picture: np.ndarray, low: np.ndarray, name: str) -> np.ndarray:
     start, measured = (torch.from_numpy(a.astype(np.float32))[None, None] for a in (picture, low / 255))
-    step = DataConsistency()
-    logits = torch.tensor(FORCED[name])
-    return step(start, start, measured, logits, torch.ones(1), torch.tensor([quantum]))[0, 0].numpy()
+    weights = torch.zeros(1, 3, *low.shape)
+    weights[:, DEGRADATIONS.index(name)] = 1
+    return DataConsistency()(start, measured, weights, torch.tensor([STEP]))[0, 0].numpy()
 
 
 @pytest.fixture(scope="module")
@@ -71,19 +71,27 @@ def test_the_truth_stays_and_consistency_brings_a_bicubic_picture_closer_to_it(n
     assert np.square(after).mean() <= np.square(before).mean() * 1.02
 
 
-def test_misfit_never_moves_past_any_value_inside_the_interval() -> None:
-    residual = torch.linspace(-0.1, 0.1, 2001).reshape(1, 1, 1, -1)
-    half, zero = torch.tensor([[[[0.01]]]]), torch.zeros(1, 1, 1, 2001)
-    move = DataConsistency._misfit(residual, half, zero, zero)
+def test_firm_threshold_never_moves_away_from_any_value_inside_the_bounds() -> None:
+    residual, bound = torch.linspace(-0.1, 0.1, 2001), torch.tensor(0.01)
+    left = residual - firm_threshold(residual, -bound, bound)
     for inside in (-0.01, 0.0, 0.01):
-        assert torch.all((residual - move - inside).abs() <= (residual - inside).abs() + 1e-7)
+        assert torch.all((left - inside).abs() <= (residual - inside).abs() + 1e-7)
 
 
 def test_a_saturated_pixel_bounds_the_picture_from_one_side_only() -> None:
-    residual = torch.tensor([[[[-0.2, 0.2]]]])
-    on, off, half = torch.ones(1, 1, 1, 2), torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 1, 1)
-    torch.testing.assert_close(DataConsistency._misfit(residual, half, on, off), torch.tensor([[[[-0.2, 0.0]]]]))
-    torch.testing.assert_close(DataConsistency._misfit(residual, half, off, on), torch.tensor([[[[0.0, 0.2]]]]))
+    image = torch.tensor([[[[0.0, 1.0, 0.5]]]])
+    measurement = Measurement(Downscalers(), image, torch.zeros(1))
+    beyond = measurement.misfit(torch.tensor([-0.1, 1.1, 0.5]).repeat_interleave(4).repeat(4, 1)[None, None])
+    short = measurement.misfit(torch.tensor([0.1, 0.9, 0.5]).repeat_interleave(4).repeat(4, 1)[None, None])
+    torch.testing.assert_close(beyond[0, 1], torch.zeros(1, 3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(short[0, 1], torch.tensor([[-0.1, 0.1, 0.0]]), atol=1e-6, rtol=0)
+
+
+def test_the_user_decides_the_downscaler() -> None:
+    select = DegradationSelector()
+    residuals, logits = torch.randn(2, 1, 3, 20, 20, generator=torch.Generator().manual_seed(0))
+    for index, name in enumerate(DEGRADATIONS):
+        assert select(residuals / 50, logits, torch.tensor(FORCED[name]))[:, index].min() > 0.99
 
 
 def test_a_smooth_false_blob_is_removed() -> None:
@@ -105,7 +113,7 @@ def test_exported_graph_equals_torch(network: CxrSuperResolution, session: objec
     assert upscaled.shape == (4 * size[0], 4 * size[1])
     np.testing.assert_allclose(upscaled, expected[0][0, 0].numpy(), atol=2e-6)
     np.testing.assert_allclose(scale, expected[1][0, 0].numpy(), atol=1e-6)
-    assert 0 <= upscaled.min() and upscaled.max() <= 1 and scale.min() > 0
+    assert upscaled.min() >= 0 and upscaled.max() <= 1 and scale.min() > 0
 
 
 def test_without_consistency_an_untrained_network_is_bicubic() -> None:

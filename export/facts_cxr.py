@@ -1,0 +1,109 @@
+"""Collect everything measured about an exported X-ray network into one file for its package and card.
+
+``python -m export.facts_cxr --data DIR --model cxr-x4 --run DIR --network network.onnx --calibration calibration.json
+--quality quality.json --out facts.json``
+"""
+
+import argparse
+import datetime
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from export import inspect_cxr
+from export.data.degradations import downscale
+from export.evaluation import cases, measurement_rms
+from export.models.cxr import MODELS
+
+TRAINING_DATA = {
+    "name": "NIH ChestX-ray14, 632 frontal radiographs of 433 adult patients, reduced to 512 x 512 by 2 x 2 means",
+    "provider": "NIH Clinical Center",
+    "citation": "Wang et al., ChestX-ray8: Hospital-scale Chest X-ray Database and Benchmarks on Weakly-Supervised "
+    "Classification and Localization of Common Thorax Diseases, CVPR 2017",
+    "link": "https://nihcc.app.box.com/v/ChestXray-NIHCC",
+    "licence": "no restrictions on use; link the download site, cite the paper, acknowledge the NIH Clinical Center",
+    "split": "by patient; validation 91 radiographs of 64 other patients; Hannover (CC BY 3.0) for validation only",
+}
+PERCEPTUAL_LOSS = "LPIPS v0.1 squeeze for training, LPIPS v0.1 alex for judging (Zhang et al. 2018, BSD-2-Clause)"
+DEGRADATIONS = {
+    "cubic": "cv2.resize INTER_CUBIC: a = -0.75, 4 taps, no antialiasing",
+    "area": "cv2.resize INTER_AREA: mean of 4 x 4 pixels",
+    "antialiased": "Pillow BICUBIC: a = -0.5, 16 taps, renormalised at the border",
+}
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", choices=MODELS, required=True)
+    parser.add_argument("--run", type=Path, required=True, help="the recipe's --out folder")
+    parser.add_argument("--network", type=Path, required=True)
+    parser.add_argument("--calibration", type=Path, required=True)
+    parser.add_argument("--quality", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    checkpoint = torch.load(arguments.run / "checkpoint.pt", weights_only=False)
+    network = MODELS[arguments.model]()
+    network.load_state_dict(checkpoint["averaged"])
+    network.eval()
+    calibration = json.loads(arguments.calibration.read_text())
+    fidelity = calibration["default_fidelity"]
+    facts: dict[str, Any] = {
+        "name": arguments.model,
+        "task": "super-resolution of frontal chest radiographs",
+        "scale": 4,
+        "channels": 1,
+        "sha256": hashlib.sha256(arguments.network.read_bytes()).hexdigest(),
+        "bytes": arguments.network.stat().st_size,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "receptive_field_radius": inspect_cxr.receptive_field_radius(network),
+        "effective_radius": effective_radii(network, arguments.data, fidelity),
+        "default_fidelity": fidelity,
+        "dial": calibration["dial"],
+        "conformal": calibration["conformal"],
+        "degradations": DEGRADATIONS,
+        "downscaler_confusion": inspect_cxr.downscaler_confusion(network, arguments.data),
+        "blob_energy_left": {
+            f"sigma {sigma} px": round(inspect_cxr.blob_energy_left(network, arguments.data, fidelity, sigma), 5)
+            for sigma in (1, 2, 3, 4)
+        },
+        "truth_measurement_rms": truth_measurement_rms(arguments.data),
+        "quality": json.loads(arguments.quality.read_text()),
+        "training": {
+            "data": TRAINING_DATA,
+            "perceptual_loss": PERCEPTUAL_LOSS,
+            "recipe": checkpoint["recipe"],
+            "steps": checkpoint["step"],
+            "command": f"python -m export.recipes.cxr --data DIR --lpips DIR --out DIR --model {arguments.model}",
+            "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+            "hardware": "2 CPU cores, float32",
+            "torch": torch.__version__,
+        },
+    }
+    arguments.out.write_text(json.dumps(facts, indent=1))
+    print(json.dumps({k: v for k, v in facts.items() if k not in ("quality", "dial", "training")}, indent=1))
+
+
+def effective_radii(network: torch.nn.Module, data: Path, fidelity: float) -> dict[str, int]:
+    """Return the overlap in input pixels beyond which a tile equals the whole, per tolerance; worst of 4 pictures."""
+    pictures = [downscale(case.high, "cubic") for case in list(cases(data, "nih-512"))[::25]]
+    return {
+        f"{tolerance} grey levels": max(
+            inspect_cxr.effective_radius(network, low, fidelity, tolerance) for low in pictures
+        )
+        for tolerance in (0.5, 0.05)
+    }
+
+
+def truth_measurement_rms(data: Path) -> float:
+    """Return the measurement residual of the true pictures themselves: what rounding and clipping explain."""
+    chosen = list(cases(data, "nih-256"))
+    return round(sum(measurement_rms(case.high, downscale(case.high, "cubic")) for case in chosen) / len(chosen), 4)
+
+
+if __name__ == "__main__":
+    main()
