@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 _LOCK = threading.Lock()
+_LOGGERS = ("pydicom", "pylibjpeg", "libjpeg", "openjpeg")
 
 
 def require_pydicom() -> None:
@@ -29,10 +31,18 @@ def require_pydicom() -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence pydicom, whose warnings quote values of the data set; one thread at a time."""
+    """Silence pydicom, whose warnings and log records quote values of the data set; one thread at a time."""
     with _LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        loggers = [logging.getLogger(name) for name in _LOGGERS]
+        levels = [logger.level for logger in loggers]
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 def load(file: BinaryIO) -> Dataset:

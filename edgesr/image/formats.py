@@ -133,5 +133,5 @@ def _options(format: str, layout: Layout, metadata: Metadata, quality: int) -> d
     if block:
         options["exif"] = exif.PREFIX + block if format == "JPEG" else block
     stored = layout.channels if format == "JPEG" else 3
-    options["icc_profile"] = icc.fitting(metadata.icc, stored)
+    options["icc_profile"] = icc.fitting(icc.fitting(metadata.icc, layout.channels), stored)
     return options | ({"subsampling": 0} if format == "JPEG" else {"method": 4, "exact": True})
