@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import BinaryIO
+from functools import partial
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from edgesr.image import exif, icc
 from edgesr.image.layout import Layout
+from edgesr.image.ordered import OrderedPool
 from edgesr.image.picture import Metadata
 from edgesr.image.png import COLOUR_CHUNKS, SIGNATURE, chunk
 from edgesr.image.png_filter import filter_rows
@@ -22,8 +24,9 @@ from edgesr.image.png_text import text_chunks
 from edgesr.types import Array
 
 LEVEL = 3
-CHUNK_BYTES = 1 << 20
 BAND_BYTES = 1 << 20
+ZLIB_HEADER = b"\x78\x01"
+EMPTY_LAST_BLOCK = b"\x03\x00"
 _COLOUR_TYPES = (0, 4, 2, 6)
 
 
@@ -31,45 +34,66 @@ class PngEncoder:
     """Write the header at once, then uint8 or uint16 rows ``(h, W, C)`` as they come.
 
     ``level`` 1 to 9 trades speed for size as in zlib; below 6 the matcher only looks for runs, which loses little on
-    filtered photographs and is several times faster.
+    filtered photographs and is several times faster. Bands are filtered and deflated on threads as independent blocks
+    of one zlib stream.
     """
 
     def __init__(self, file: BinaryIO, layout: Layout, metadata: Metadata, level: int = LEVEL) -> None:
         self._file = file
+        self._level = level
         self._step = layout.channels * layout.dtype.itemsize
-        self._wide = layout.dtype.itemsize == 2
+        self._stored = layout.dtype.newbyteorder(">")
         self._above = np.zeros(layout.width * self._step, np.uint8)
-        strategy = zlib.Z_RLE if level < 6 else zlib.Z_FILTERED
-        self._deflater = zlib.compressobj(level, zlib.DEFLATED, 15, 9, strategy)
-        self._pending = bytearray()
+        self._checksum = 1
+        self._pool = OrderedPool(self._append)
         file.write(SIGNATURE)
         depth, colour = 8 * layout.dtype.itemsize, _COLOUR_TYPES[layout.channels - 1]
         file.write(chunk(b"IHDR", struct.pack(">IIBBBBB", layout.width, layout.height, depth, colour, 0, 0, 0)))
         for kind, data in _metadata_chunks(layout, metadata):
             file.write(chunk(kind, data))
+        file.write(chunk(b"IDAT", ZLIB_HEADER))
 
     def write(self, rows: Array) -> None:
         """Append rows below those written so far."""
         band = max(1, BAND_BYTES // len(self._above))
         for top in range(0, len(rows), band):
-            part = np.ascontiguousarray(rows[top : top + band])
-            if self._wide:
-                part = part.astype(">u2")
+            part = np.array(rows[top : top + band], self._stored, order="C")
             flat = part.view(np.uint8).reshape(len(part), -1)
-            self._pending += self._deflater.compress(filter_rows(flat, self._above, self._step).data)
-            self._above = flat[-1].copy()
-            if len(self._pending) >= CHUNK_BYTES:
-                self._flush()
+            self._pool.submit(partial(_deflate, flat, self._above, self._step, self._level))
+            self._above = flat[-1]
 
     def finish(self) -> None:
         """Write what is left of the image data and the end chunk."""
-        self._pending += self._deflater.flush()
-        self._flush()
+        self._pool.close()
+        self._file.write(chunk(b"IDAT", EMPTY_LAST_BLOCK + self._checksum.to_bytes(4, "big")))
         self._file.write(chunk(b"IEND", b""))
 
-    def _flush(self) -> None:
-        self._file.write(chunk(b"IDAT", bytes(self._pending)))
-        self._pending.clear()
+    def _append(self, block: _Block) -> None:
+        self._file.write(chunk(b"IDAT", block.data))
+        self._checksum = _joined_adler32(self._checksum, block.checksum, block.size)
+
+
+class _Block(NamedTuple):
+    """A band as whole deflate blocks, with the Adler-32 checksum and the size of what it inflates to."""
+
+    data: bytes
+    checksum: int
+    size: int
+
+
+def _deflate(rows: Array, above: Array, step: int, level: int) -> _Block:
+    filtered = filter_rows(rows, above, step).tobytes()
+    strategy = zlib.Z_RLE if level < 6 else zlib.Z_FILTERED
+    deflater = zlib.compressobj(level, zlib.DEFLATED, -15, 9, strategy)
+    data = deflater.compress(filtered) + deflater.flush(zlib.Z_SYNC_FLUSH)
+    return _Block(data, zlib.adler32(filtered), len(filtered))
+
+
+def _joined_adler32(first: int, second: int, second_size: int) -> int:
+    """Return the checksum of two byte strings put together, from theirs (RFC 1950, section 8.2)."""
+    low = (first & 0xFFFF) + (second & 0xFFFF) - 1
+    high = (first >> 16) + (second >> 16) + second_size * ((first & 0xFFFF) - 1)
+    return high % 65521 << 16 | low % 65521
 
 
 def _metadata_chunks(layout: Layout, metadata: Metadata) -> list[tuple[bytes, bytes]]:

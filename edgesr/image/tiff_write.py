@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from functools import partial
 from typing import BinaryIO
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from edgesr.image import exif, icc
 from edgesr.image.ifd import ASCII, LONG, LONG8, RATIONAL, SHORT, UNDEFINED, Entry, build_directory, entry
 from edgesr.image.layout import Layout
+from edgesr.image.ordered import OrderedPool
 from edgesr.image.picture import Metadata
 from edgesr.image.tiff_exif import Directories, split_exif
 from edgesr.types import Array
@@ -40,6 +42,7 @@ class TiffEncoder:
         self._filled = 0
         self._rows_left = layout.height
         self._strips: list[tuple[int, int]] = []
+        self._pool = OrderedPool(self._append)
         file.write(struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0) if self._big else struct.pack("<2sHI", b"II", 42, 0))
         self._link = 8 if self._big else 4
 
@@ -54,22 +57,20 @@ class TiffEncoder:
                 self._end_strip()
 
     def finish(self) -> None:
-        """Do nothing more: each directory was written with the last row of its frame."""
+        """End the threads; each directory was written with the last row of its frame."""
+        self._pool.close()
 
     def _end_strip(self) -> None:
-        strip = self._strip[: self._filled]
-        if strip.dtype.kind == "u":
-            strip = strip.copy()
-            strip[:, 1:] -= self._strip[: self._filled, :-1]
-        strategy = zlib.Z_RLE if self._level < 6 else zlib.Z_DEFAULT_STRATEGY
-        deflater = zlib.compressobj(self._level, zlib.DEFLATED, 15, 9, strategy)
-        data = deflater.compress(strip.tobytes()) + deflater.flush()
-        self._strips.append((self._file.tell(), len(data)))
-        self._file.write(data)
+        self._pool.submit(partial(_deflate, self._strip[: self._filled].copy(), self._level))
         self._rows_left -= self._filled
         self._filled = 0
         if not self._rows_left:
+            self._pool.drain()
             self._end_frame()
+
+    def _append(self, data: bytes) -> None:
+        self._strips.append((self._file.tell(), len(data)))
+        self._file.write(data)
 
     def _end_frame(self) -> None:
         self._align()
@@ -132,3 +133,12 @@ class TiffEncoder:
         if self._file.tell() & 1:
             self._file.write(b"\0")
         return self._file.tell()
+
+
+def _deflate(strip: Array, level: int) -> bytes:
+    """Return a strip ``(h, W, C)`` deflated, integers as differences of neighbouring pixels."""
+    if strip.dtype.kind == "u":
+        strip[:, 1:] -= strip[:, :-1].copy()
+    strategy = zlib.Z_RLE if level < 6 else zlib.Z_DEFAULT_STRATEGY
+    deflater = zlib.compressobj(level, zlib.DEFLATED, 15, 9, strategy)
+    return deflater.compress(strip.tobytes()) + deflater.flush()
