@@ -1,0 +1,1 @@
+"""Measurements that are published, each with its protocol, its machine and its raw samples beside it."""
