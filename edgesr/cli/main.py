@@ -12,6 +12,7 @@ from typing import Any
 from edgesr import __version__
 from edgesr.cli.output import discard, flush, note
 from edgesr.cli.parser import Parser, filled, pair, whole
+from edgesr.cli.signals import Interruption
 from edgesr.errors import BackendError, EdgesrError
 
 EXIT_CODES = """exit codes:
@@ -24,20 +25,24 @@ _COMMANDS = {"run": "run", "inspect": "inspect", "models": "models", "pack": "pa
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     words = sys.argv[1:] if argv is None else argv
-    try:
-        return _run(words)
-    except KeyboardInterrupt:
-        note("interrupted; finished pictures are kept, nothing is half-written")
-        return 128 + signal.SIGINT
-    except BrokenPipeError:
-        discard()
-        return 128 + signal.SIGPIPE
-    except Exception as error:
-        if "--debug" in words:
-            import traceback
+    with Interruption() as interruption:
+        try:
+            return _run(words)
+        except KeyboardInterrupt:
+            note(interruption.text)
+            return interruption.exit_code
+        except BrokenPipeError:
+            discard()
+            return 128 + signal.SIGPIPE
+        except Exception as error:
+            if interruption.number is not None:
+                note(interruption.text)
+                return interruption.exit_code
+            if "--debug" in words:
+                import traceback
 
-            traceback.print_exc()
-        return _report(error)
+                traceback.print_exc()
+            return _report(error)
 
 
 def _run(words: list[str]) -> int:
