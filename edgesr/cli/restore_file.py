@@ -99,7 +99,7 @@ def _map_writer(path: Path, picture: Picture, scale: int, restorer: Restorer) ->
 
 
 def _with_provenance(metadata: Metadata, restorer: Restorer) -> Metadata:
-    controls = ", ".join(f"{k}={'/'.join(f'{x:g}' for x in v)}" for k, v in restorer.meta()["controls"].items())
+    controls = ", ".join(f"{name}={value}" for name, value in restorer.meta()["controls"].items())
     text = {
         "Software": f"edgesr {__version__}",
         "Comment": f"enlarged x{restorer.scale} by a neural network ({restorer.descriptor.name} "

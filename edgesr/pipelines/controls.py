@@ -30,6 +30,16 @@ def resolve_controls(
     return values
 
 
+def show_controls(descriptor: ModelDescriptor, values: Values) -> dict[str, str | float | list[float]]:
+    """Return every control as a user would give it: the name of a choice, a number, or the vector itself."""
+    shown: dict[str, str | float | list[float]] = {}
+    for name, value in values.items():
+        choices = descriptor.controls[name].choices or {}
+        names = [choice for choice, vector in choices.items() if tuple(vector) == value]
+        shown[name] = names[0] if names else value[0] if len(value) == 1 else list(value)
+    return shown
+
+
 def _vector(name: str, control: Control, value: Any) -> tuple[float, ...]:
     if isinstance(value, str):
         if control.choices and value in control.choices:

@@ -18,7 +18,7 @@ from edgesr.image import Metadata
 from edgesr.image.convert import check_pixels
 from edgesr.model.package import ModelPackage
 from edgesr.pipelines.bands import Band, restore_bands
-from edgesr.pipelines.controls import resolve_controls
+from edgesr.pipelines.controls import resolve_controls, show_controls
 from edgesr.pipelines.network import RestoreNetwork, Settings, Timings
 from edgesr.pipelines.planes import check_channels
 from edgesr.pipelines.result import Result
@@ -181,7 +181,7 @@ class Restorer:
             "tile": self._tile,
             "tta": self._tta,
             "degradation": (descriptor.degradation or {}).get("kernel"),
-            "controls": {k: list(v) for k, v in resolve_controls(descriptor, controls, self._controls).items()},
+            "controls": show_controls(descriptor, resolve_controls(descriptor, controls, self._controls)),
         }
 
     def close(self) -> None:

@@ -42,9 +42,7 @@ def test_the_numbers_are_those_of_the_bare_network(make_restorer):
 
     restorer = make_restorer()
     image = picture(20, 31, dtype=np.uint8)
-    session = onnxruntime.InferenceSession(
-        restorer.package.part_path("network"), providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(restorer.package.part_path("network"), providers=["CPUExecutionProvider"])
     feed = (image.astype(np.float32) / 255)[None, None]
     expected = np.rint(session.run(None, {"image": feed})[0][0, 0].clip(0, 1) * 255).astype(np.uint8)
     np.testing.assert_array_equal(restorer(image), expected)
