@@ -14,11 +14,16 @@ from edgesr.model.content import check_sha256, file_sha256
 from edgesr.model.storage import Storage
 
 
-def parts_folder() -> Path:
-    """Return the per-user folder of extracted parts; it need not exist."""
+def cache_folder() -> Path:
+    """Return this user's folder for what can be made again; it need not exist."""
     configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
     base = configured if configured.is_absolute() else Path("~/.cache").expanduser()
-    return base / "edgesr" / "parts"
+    return base / "edgesr"
+
+
+def parts_folder() -> Path:
+    """Return the folder of extracted parts; it need not exist."""
+    return cache_folder() / "parts"
 
 
 def extracted(storage: Storage, files: Mapping[str, str], source: str) -> Path:
@@ -27,9 +32,9 @@ def extracted(storage: Storage, files: Mapping[str, str], source: str) -> Path:
     A damaged copy is replaced; a folder that cannot be written is replaced by a temporary one.
     """
     problem: OSError | RuntimeError | None = None
-    for folder in (parts_folder, _temporary_folder):
+    for folder in (cache_folder, _temporary_folder):
         try:
-            places = _places(folder(), files)
+            places = _places(folder() / "parts", files)
             for file, place in places.items():
                 _ensure(storage, file, files[file], place, source)
             return next(iter(places.values()))

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgesr.errors import EdgesrError, ModelError, UsageError
 from edgesr.model.cache import combined_sha256
 from edgesr.model.content import file_sha256
 from edgesr.model.descriptor import Color, Control, Layout, ModelDescriptor, Part, Preprocessing, SizeRequirements
 from edgesr.model.face import Face, find_face, name_of
+from edgesr.model.measure import OpenProbe, measure, memory_key, recall, remember
 from edgesr.model.onnx_file import OnnxGraph, TensorInfo, inferred_output, read_graph
-from edgesr.model.package import ModelPackage, declared_files
+from edgesr.model.package import ModelPackage
 from edgesr.model.rules import NETWORK
 from edgesr.model.schema import matches, show
 from edgesr.model.storage import FileStorage
 
-if TYPE_CHECKING:
-    from edgesr.types import Array
-
-OpenProbe = Callable[[Path], Callable[[Mapping[str, "Array"]], Mapping[str, "Array"]]]
-"""Opens an ONNX file and returns a function that runs it on arrays by name."""
-
 _FILE = "network.onnx"
-_TRIAL = 64
 _DIVISIBLE = 6720
 """A side in pixels, for shapes alone, that networks with strides and windows of 2 to 64 take."""
 
@@ -42,17 +35,26 @@ def describe_onnx(
     """Describe a bare super-resolution or restoration network; ``notes`` says what was inferred.
 
     Keywords override what would be inferred. ``probe`` runs the network to measure scale, size requirements, value
-    range and receptive field; without it these come from the graph's shapes, and the range is taken as [0, 1].
+    range and receptive field, once per network and user; without it these come from the graph's shapes, and the range
+    is taken as [0, 1].
     """
     path = Path(path)
     _check_arguments(range, color, scale, layout, name)
     graph = read_graph(path)
+    data = _data_names(graph)
+    storage = FileStorage({_FILE: path, **{file: path.parent / place for file, place in data.items()}})
+    hashes = {file: file_sha256(place) for file, place in storage.paths.items()}
+    digest = combined_sha256(hashes)
+    key = memory_key(digest, range, color, scale, layout, name, path.stem)
+    known = _known(key) if probe is not None else None
+    if known is not None:
+        return ModelPackage(known[0], path, digest, storage, known[1])
     notes = [f"{operator} runs in ONNX Runtime only" for operator in graph.foreign]
     face = find_face(graph, layout, color, notes)
     values = _from_shapes(face, path, scale, notes)
     if probe is not None:
         try:
-            values.update(_measure(face, probe, path, scale=scale, given=range, notes=notes))
+            values.update(measure(face, probe, path, scale=scale, given=range, notes=notes))
         except EdgesrError as error:
             prefix = "" if str(error).startswith(str(path)) else f"{path}: "
             raise type(error)(f"{prefix}{error}") from None
@@ -65,12 +67,12 @@ def describe_onnx(
     default_color: Color = "y" if face.channels == 1 else "rgb"
     if color is None:
         notes.append(f"the colour order is taken as {default_color}")
-    data = _data_names(graph)
+    inputs = {"image": face.image.name, **{role: tensor.name for role, tensor in face.others.items()}}
     descriptor = ModelDescriptor(
         name=name or name_of(path.stem, "model"),
         version="0",
         task="restore",
-        parts={NETWORK: _part(face, path)},
+        parts={NETWORK: Part(_FILE, hashes[_FILE], inputs, {"image": face.output.name})},
         scale=values["scale"],
         input_channels=face.channels,
         output_channels=values.get("output_channels", face.channels),
@@ -81,13 +83,29 @@ def describe_onnx(
         size=values["size"],
         receptive_field=values.get("receptive_field"),
         controls={role: Control((0.0,) * _length(t)) for role, t in face.others.items() if role != "quantum"},
-        files={file: file_sha256(path.parent / place) for file, place in data.items()},
+        files={file: hashes[file] for file in data},
         description=f"described from {path.name}" if path.name.isprintable() else "",
     )
     descriptor = ModelDescriptor.from_json(descriptor.to_json(), source=str(path))
-    storage = FileStorage({_FILE: path, **{file: path.parent / place for file, place in data.items()}})
-    digest = combined_sha256(declared_files(descriptor))
+    if probe is not None:
+        remember(key, {"descriptor": descriptor.to_json(), "notes": notes})
     return ModelPackage(descriptor, path, digest, storage, tuple(notes))
+
+
+def _known(key: str) -> tuple[ModelDescriptor, tuple[str, ...]] | None:
+    """Return what an earlier process measured."""
+    found = recall(key)
+    try:
+        return (
+            None
+            if found is None
+            else (
+                ModelDescriptor.from_json(found["descriptor"], source="cache"),
+                tuple(str(note) for note in found["notes"]),
+            )
+        )
+    except (KeyError, TypeError, ModelError):
+        return None
 
 
 def _check_arguments(
@@ -134,65 +152,6 @@ def _from_shapes(face: Face, path: Path, scale: int | None, notes: list[str]) ->
     elif scale is not None:
         values["scale"] = scale
     return values
-
-
-def _measure(
-    face: Face,
-    open_probe: OpenProbe,
-    path: Path,
-    *,
-    scale: int | None,
-    given: tuple[float, float] | None,
-    notes: list[str],
-) -> dict[str, Any]:
-    """Return what running the network tells: scale, channels, sizes, ranges and receptive field."""
-    from edgesr.model.probing import RANGES, Probe, find_range, find_scale, find_sizes, measure_receptive_field
-
-    try:
-        run = open_probe(path)
-    except EdgesrError:
-        raise
-    except Exception as error:
-        raise ModelError(f"{path}: does not load: {' '.join(str(error).split())[:300]}") from None
-    others = {tensor.name: (tensor.shape or (), tensor.dtype) for tensor in face.others.values()}
-    probe = Probe(run, face.image.name, face.output.name, face.layout, face.channels, face.image.dtype, others)
-    found, channels = find_scale(probe, face.fixed)
-    if scale not in (None, found):
-        raise ModelError(f"{path}: enlarges {found} times, not {scale}; leave out --scale")
-    values: dict[str, Any] = {"scale": found, "output_channels": channels, "size": SizeRequirements(fixed=face.fixed)}
-    if not any(note.startswith("the scale") for note in notes):
-        notes.append(f"the scale {found} was measured")
-    if face.fixed is None:
-        multiple, minimum = find_sizes(probe, found)
-        values["size"] = SizeRequirements(multiple, minimum)
-        notes.append(f"sides must be multiples of {multiple} and at least {minimum} pixels, as measured")
-    side = -(-_TRIAL // values["size"].multiple) * values["size"].multiple
-    size = face.fixed or (side, side)
-    candidates = (given,) if given else ((0.0, 255.0),) if face.image.dtype == "uint8" else RANGES
-    try:
-        values["range"], values["output_range"] = find_range(probe, size, found, candidates)
-        notes.append(
-            "the value range {:g} .. {:g}, output {:g} .. {:g}, was found by running it; --range changes it".format(
-                *values["range"], *values["output_range"]
-            )
-        )
-    except ModelError:
-        if given is None and face.image.dtype != "uint8":
-            raise
-    if face.fixed is None:
-        radius = measure_receptive_field(probe, found, values["size"].multiple, values.get("range", candidates[0]))
-        values["receptive_field"] = radius
-        notes.append(
-            "the receptive field is unknown or unbounded"
-            if radius is None
-            else f"the receptive field reaches {radius} pixels"
-        )
-    return values
-
-
-def _part(face: Face, path: Path) -> Part:
-    inputs = {"image": face.image.name, **{role: tensor.name for role, tensor in face.others.items()}}
-    return Part(_FILE, file_sha256(path), inputs, {"image": face.output.name})
 
 
 def _data_names(graph: OnnxGraph) -> dict[str, str]:

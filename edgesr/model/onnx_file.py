@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 31
 """Protobuf's own limit."""
 MAX_SIDE = 65536
-_MAX_INFERENCE_BYTES = 512 << 20
+_MAX_SHAPE_BYTES = 4096
+"""Weights larger than this hold no shapes and are left out of shape inference."""
 _STANDARD_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 _ORT_DOMAINS = frozenset({"com.microsoft", "com.microsoft.nchwc", "ai.onnx.contrib"})
 
@@ -89,11 +90,31 @@ def inspect_onnx(path: str | Path) -> dict[str, Any]:
 
 def inferred_output(path: Path, shapes: Mapping[str, tuple[int, ...]], output: str) -> tuple[int, ...] | None:
     """Return the output's shape for given input shapes by ONNX shape inference, None where it cannot tell."""
+    inferred = _inferred(path, shapes)
+    found = (
+        next((_tensor(value).shape for value in inferred.output if value.name == output), None) if inferred else None
+    )
+    return None if found is None or any(n < 1 for n in found) else found
+
+
+def is_safe_size(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Tell whether shape inference proves that no tensor is empty for these input shapes.
+
+    ONNX Runtime 1.23 divides by zero, and so kills the process, in a pooling of less pixels than its window.
+    """
+    inferred = _inferred(path, shapes)
+    if inferred is None:
+        return False
+    known = {value.name: _tensor(value).shape for value in (*inferred.value_info, *inferred.output)}
+    results = [known.get(name) for node in inferred.node for name in node.output if name]
+    return all(shape is not None and all(n >= 1 for n in shape) for shape in results)
+
+
+def _inferred(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> GraphProto | None:
+    """Infer the shapes of all tensors for given input shapes."""
     import onnx
 
     model = _load(path)
-    if path.stat().st_size > _MAX_INFERENCE_BYTES:
-        return None
     for value in model.graph.input:
         if value.name in shapes:
             dims = value.type.tensor_type.shape.dim
@@ -102,12 +123,13 @@ def inferred_output(path: Path, shapes: Mapping[str, tuple[int, ...]], output: s
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
     del model.graph.value_info[:]
+    for tensor in model.graph.initializer:
+        if len(tensor.raw_data) > _MAX_SHAPE_BYTES:
+            tensor.ClearField("raw_data")
     try:
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        return onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
         return None
-    found = next((_tensor(value).shape for value in inferred.graph.output if value.name == output), None)
-    return None if found is None or any(n < 1 for n in found) else found
 
 
 def with_weights_inside(path: Path) -> bytes | Path:

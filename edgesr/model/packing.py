@@ -10,8 +10,9 @@ from typing import Any
 
 from edgesr.errors import UsageError
 from edgesr.model.content import file_sha256
-from edgesr.model.describe import OpenProbe, describe_onnx
+from edgesr.model.describe import describe_onnx
 from edgesr.model.descriptor import SCHEMA_VERSION, ModelDescriptor
+from edgesr.model.measure import OpenProbe
 from edgesr.model.onnx_file import read_graph, with_weights_inside
 from edgesr.model.package import ModelPackage, open_package, verify
 from edgesr.model.rules import NETWORK

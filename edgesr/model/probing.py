@@ -26,6 +26,8 @@ _TRACKS = 0.1
 """Largest error, as a fraction of the value range, of an output that still follows the input."""
 _CLEARLY = 1.25, 1e-3
 """By which factor and amount a range must fit better than [0, 1] to be chosen over it."""
+_PHASES = (0, 1, 3)
+"""Places, in pixels, where a change is tried: a strided network looks further from some pixels than from others."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +89,17 @@ def whole_scale(size: tuple[int, int], result: tuple[int, int]) -> int:
     return scale
 
 
-def find_sizes(probe: Probe, scale: int) -> tuple[int, int]:
-    """Return the smallest multiple and minimum, in pixels, that the sides must have; sides are tried unequal."""
+def find_sizes(probe: Probe, scale: int, is_safe: Callable[[int], bool]) -> tuple[int, int]:
+    """Return the smallest multiple and minimum, in pixels, that the sides must have; sides are tried unequal.
+
+    Sides below 60 pixels are tried only where ``is_safe`` says so.
+    """
     for multiple in _MULTIPLES:
         odd = max(_PROBE // multiple - 1, 1) | 1
         if probe.works(odd * multiple, (odd + 2) * multiple, scale):
             for minimum in _MINIMA:
                 side = -(-minimum // multiple) * multiple
-                if probe.works(side, side, scale):
+                if is_safe(side) and probe.works(side, side, scale):
                     return multiple, 1 if minimum == _MINIMA[0] else side
             return multiple, odd * multiple
     raise ModelError(
@@ -146,44 +151,42 @@ def measure_receptive_field(
 ) -> int | None:
     """Return how many input pixels away, at most, a changed pixel still changes the output.
 
-    None when the change reaches the border of a ``largest`` pixel wide picture (global attention or pooling), or when
-    that would take longer than ``seconds``.
+    None when the change may reach beyond a ``largest`` pixel wide picture (global attention or pooling), or when
+    measuring takes longer than ``seconds``.
     """
     deadline = perf_counter() + seconds
     side = max(_PROBE // multiple, 3) * multiple
     while side <= largest:
-        started = perf_counter()
         try:
-            radius = _radius(probe, scale, multiple, values, side)
-        except Exception:
+            radius = _radius(probe, scale, multiple, values, side=side, deadline=deadline)
+        except Exception:  # a size that does not run tells nothing
             return None
-        if radius is not None:
+        if radius is not None or perf_counter() > deadline:
             return radius
-        if perf_counter() + 4 * (perf_counter() - started) > deadline:
-            return None
         side *= 2
     return None
 
 
-def _radius(probe: Probe, scale: int, multiple: int, values: Range, side: int) -> int | None:
+def _radius(probe: Probe, scale: int, multiple: int, values: Range, *, side: int, deadline: float) -> int | None:
     """Return the largest distance that a change travels in a picture of ``side`` pixels, None if maybe beyond it."""
-    low, high = values
-    base = low + (high - low) * np.random.default_rng(0).uniform(0.25, 0.75, (side, side))
+    base = values[0] + (values[1] - values[0]) * np.random.default_rng(0).uniform(0.25, 0.75, (side, side))
     before = probe(base)
     first = (side // multiple // 2) * multiple
+    touched = {first + phase: np.zeros((side, side), bool) for phase in (*_PHASES, multiple - 1)}
     radius = 0
-    for position in {first, first + multiple - 1}:
-        touched = np.zeros((side, side), bool)
-        for value in (high, low) if probe.dtype == "uint8" else (high, low, np.nan):
+    for value in values if probe.dtype == "uint8" else (np.nan, *values):
+        for position, seen in touched.items():
+            if perf_counter() > deadline:
+                return None
             changed = base.copy()
             changed[position, position] = value
             differs = (probe(changed) != before).any(axis=2)
-            touched |= differs.reshape(side, scale, side, scale).any(axis=(1, 3))
-        for axis in (0, 1):
-            reached = np.union1d(np.flatnonzero(touched.any(axis=axis)), [position])
-            # Dilated networks touch pixels far apart: one more step of the widest gap must still fit into the picture.
-            step = int(np.diff(reached).max(initial=1))
-            if reached[0] - step < 0 or reached[-1] + step > side - 1:
-                return None
-            radius = max(radius, int(position - reached[0]), int(reached[-1] - position))
+            seen |= differs.reshape(side, scale, side, scale).any(axis=(1, 3))
+            for axis in (0, 1):
+                reached = np.union1d(np.flatnonzero(seen.any(axis=axis)), [position])
+                # Dilated networks touch pixels far apart: one more of the widest gaps must still fit into the picture.
+                step = int(np.diff(reached).max(initial=1))
+                if reached[0] - step < 0 or reached[-1] + step > side - 1:
+                    return None
+                radius = max(radius, int(position - reached[0]), int(reached[-1] - position))
     return radius

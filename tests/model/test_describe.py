@@ -303,3 +303,59 @@ def test_any_file_name_gives_a_valid_model_name(tmp_path: Path, network: Path, s
     path.write_bytes(network.read_bytes())
     names = {"Real ESRGAN x4+": "real-esrgan-x4", "超解像": "model", ".._": "model", "x" * 200: "x" * 64}
     assert describe_onnx(path).descriptor.name == names[stem]
+
+
+def test_measurements_are_remembered_for_the_next_process(tmp_path: Path) -> None:
+    path = trained(tmp_path / "x.onnx", 0, 255)
+    opened = []
+
+    def counting(path: Path) -> Any:
+        opened.append(path)
+        return probe(path)
+
+    first = describe_onnx(path, probe=counting)
+    again = describe_onnx(path, probe=counting)
+    assert (again.descriptor, again.notes, again.digest) == (first.descriptor, first.notes, first.digest)
+    assert len(opened) == 1
+    describe_onnx(path, probe=counting, range=(0, 255))
+    assert len(opened) == 2
+    for file in Path(os.environ["XDG_CACHE_HOME"], "edgesr", "described").iterdir():
+        file.write_text('{"descriptor": "{}", "notes": []}')
+    assert describe_onnx(path, probe=counting).descriptor == first.descriptor
+    assert len(opened) == 3
+
+
+def test_measuring_needs_no_cache(tmp_path: Path, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert describe_onnx(network, probe=probe).descriptor.scale == 2
+
+
+def test_tiny_pictures_are_tried_only_where_that_is_safe(tmp_path: Path) -> None:
+    """ONNX Runtime kills the process when a pooling window is larger than its input, so this must not run."""
+    nodes = [
+        helper.make_node("MaxPool", ["x"], ["m"], kernel_shape=[7, 7], strides=[3, 3]),
+        helper.make_node("GlobalMaxPool", ["m"], ["g"]),
+        helper.make_node("Mul", ["g", "zero"], ["n"]),
+        helper.make_node("Add", ["x", "n"], ["y"]),
+    ]
+    path = save(
+        tmp_path / "x.onnx",
+        nodes,
+        [info("x", 1, 1, "h", "w")],
+        [info("y", 1, 1, "h", "w")],
+        {"zero": np.zeros(1, np.float32)},
+    )
+    sides: list[int] = []
+
+    def watching(path: Path) -> Any:
+        run = probe(path)
+
+        def watched(feeds: Any) -> Any:
+            sides.append(feeds["x"].shape[2])
+            return run(feeds)
+
+        return watched
+
+    assert describe_onnx(path, probe=watching).descriptor.size.minimum == 8
+    assert min(sides) == 8
