@@ -177,18 +177,22 @@ def _memory_limits(root: Path) -> Iterator[tuple[int, int]]:
 
     File cache that the kernel drops when memory is short does not count as used.
     """
-    for folder in _cgroups("memory", root):
-        for limit_file, used_file, cached in (
-            ("memory.max", "memory.current", "inactive_file"),
-            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-        ):
-            limit = _text(folder / limit_file)
-            if not limit.isdigit() or int(limit) >= _UNLIMITED:
-                continue
-            used = _text(folder / used_file)
-            droppable = re.search(rf"^{cached} (\d+)$", _text(folder / "memory.stat"), re.MULTILINE)
-            if used.isdigit():
-                yield int(limit), max(0, int(used) - (int(droppable[1]) if droppable else 0))
+    for folder, limit_file, used_file, dropped in _limited_groups(root):
+        limit, used = _text(folder / limit_file), _text(folder / used_file)
+        if limit.isdigit() and used.isdigit():
+            droppable = re.search(rf"^{dropped} (\d+)$", _text(folder / "memory.stat"), re.MULTILINE)
+            yield int(limit), max(0, int(used) - (int(droppable[1]) if droppable else 0))
+
+
+@cache
+def _limited_groups(root: Path) -> tuple[tuple[Path, str, str, str], ...]:
+    """Return the groups that had a memory limit when this was first asked, which is for every picture."""
+    files = (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    )
+    found = ((folder, *names, _text(folder / names[0])) for folder in _cgroups("memory", root) for names in files)
+    return tuple(group[:4] for group in found if group[4].isdigit() and int(group[4]) < _UNLIMITED)
 
 
 @cache
