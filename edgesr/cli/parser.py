@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import NoReturn
 
+from edgesr.cli.output import result
 from edgesr.errors import UsageError
 
 
@@ -42,11 +43,17 @@ class Parser(argparse.ArgumentParser):
                 raise UsageError(f"unknown option {option}{suggestion(option, known)}; see `{self.prog} --help`")
 
     def _options(self, command: str | None) -> list[str]:
+        """List the options that ``command`` takes; those of all commands where none is given."""
         options = [option for action in self._actions for option in action.option_strings]
         for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction) and command in action.choices:
-                options += action.choices[command]._options(None)
+            if isinstance(action, argparse._SubParsersAction):
+                chosen = [command] if command in action.choices else action.choices
+                options += [option for name in chosen for option in action.choices[name]._options(None)]
         return options
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        """Print help and version as every other result."""
+        result(message.rstrip("\n"))
 
     def _hint(self, message: str) -> str:
         match = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
