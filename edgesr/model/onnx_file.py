@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -147,7 +148,8 @@ def with_weights_inside(path: Path) -> bytes | Path:
         onnx.load_external_data_for_model(model, str(path.parent))
         return bytes(model.SerializeToString())
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
-        raise ModelError(f"{path}: its external weights cannot be read: {_line(error)}") from None
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{path}: its external weights cannot be read: {reason}") from None
 
 
 def _load(path: Path) -> ModelProto:
@@ -225,13 +227,7 @@ def _texts(model: ModelProto) -> Iterator[object]:
 
 
 def _parameters(graph: GraphProto) -> int:
-    count = 0
-    for tensor in graph.initializer:
-        size = 1
-        for n in tensor.dims:
-            size *= n
-        count += size
-    return count
+    return sum(math.prod(tensor.dims) for tensor in graph.initializer)
 
 
 def _tensor(value: ValueInfoProto) -> TensorInfo:
@@ -252,7 +248,3 @@ def _row(tensor: TensorInfo) -> dict[str, Any]:
 
 def _operator(node: NodeProto) -> str:
     return f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
