@@ -71,7 +71,6 @@ class OutputFile:
         except OSError as error:
             self._discard()
             raise explain(self._name, error) from None
-        _sync_folder(self._path.parent)
 
     def _discard(self) -> None:
         try:
@@ -124,17 +123,3 @@ def _probe_name(target: Path) -> None:
         os.lstat(target)
     except FileNotFoundError:
         pass
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut, where the system lets a folder be synchronised."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)

@@ -8,14 +8,15 @@ from edgesr.types import Array
 
 NONE, SUB, UP, AVERAGE, PAETH = range(5)
 BLOCK_BYTES = 1 << 16
-SAMPLED = 4
+CACHED_BYTES = 1 << 16
+SAMPLED = 8
 
 
 def filter_rows(rows: Array, above: Array, step: int) -> Array:
     """Return uint8 ``(h, 1 + bytes)`` filtered rows, each led by its filter type.
 
     ``rows`` are uint8 ``(h, bytes)``, ``above`` the row before them (zeros at the top of a picture), ``step`` the bytes
-    of one pixel. Every group of 4 rows takes the filter with the least sum of absolute differences in its last row.
+    of one pixel. Every group of 8 rows takes the filter with the least sum of absolute differences in its last row.
     """
     height, width = rows.shape
     padded = np.zeros((height + 1, width + step), np.uint8)
@@ -52,7 +53,11 @@ def _choose(padded: Array, sampled: Array, step: int) -> Array:
 
 
 def _apply(kind: int, padded: Array, step: int, out: Array) -> None:
-    _apply_pairs(kind, padded[:-1], padded[1:], step, out)
+    """Filter in pieces whose intermediate results stay in the cache."""
+    rows = max(1, CACHED_BYTES // padded.shape[1])
+    for top in range(0, len(out), rows):
+        part = padded[top : top + rows + 1]
+        _apply_pairs(kind, part[:-1], part[1:], step, out[top : top + rows])
 
 
 def _apply_pairs(kind: int, above: Array, current: Array, step: int, out: Array) -> None:
@@ -88,6 +93,13 @@ def _paeth(a: Array, b: Array, c: Array) -> Array:
     to_c -= least
     corner = to_c < least
     corner &= (a < c) != (b < c)
-    predicted = np.where(to_a <= to_b, a, b)
-    np.copyto(predicted, c, where=corner)
-    return predicted
+    predicted = _select(to_a <= to_b, a, b)
+    return _select(corner, c, predicted)
+
+
+def _select(condition: Array, yes: Array, no: Array) -> Array:
+    """Return ``numpy.where(condition, yes, no)`` for uint8 without branches, which mispredict on photographs."""
+    mask = np.negative(condition.view(np.uint8))
+    mask &= yes ^ no
+    mask ^= no
+    return mask
