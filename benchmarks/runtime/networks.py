@@ -1,4 +1,4 @@
-"""The networks that are measured: the shipped models, and one as third parties publish them."""
+"""The networks that are measured: the shipped models, and two as third parties publish them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from edgesr.model import ModelPackage
 from edgesr.pipelines.load import open_model
 from edgesr.pipelines.restore import Restorer
 
-THIRD_PARTY = "third-party"
+# Name to number of convolutions and their channels. The first is as large as the compact networks that are popular for
+# video, the second so small that everything around it shows.
+THIRD_PARTY = {"third-party compact": (17, 64), "third-party tiny": (8, 32)}
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,14 @@ class Subject:
 
 
 def subjects(models: list[str], folder: Path, *, side: int, seed: int = 7) -> list[Subject]:
-    """Return the models, each with a grey ``side`` x ``side`` picture, and a third-party network with a colour one."""
+    """Return the models, each with a grey ``side`` x ``side`` picture, and third-party networks with a colour one."""
     grey = picture(side, side, seed)
     color = np.stack([picture(side, side, seed + i) for i in range(3)], axis=-1)
     found = [Subject(open_model(model).descriptor.name, model, grey) for model in models]
-    return [*found, Subject(THIRD_PARTY, str(third_party(folder / "compact_x4.onnx")), color)]
+    for index, (name, (depth, width)) in enumerate(THIRD_PARTY.items()):
+        path = third_party(folder / f"theirs_{index}.onnx", depth=depth, width=width)
+        found.append(Subject(name, str(path), color))
+    return found
 
 
 def picture(height: int, width: int, seed: int = 7) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -69,13 +74,13 @@ def picture(height: int, width: int, seed: int = 7) -> np.ndarray[Any, np.dtype[
     return result
 
 
-def third_party(path: Path) -> Path:
-    """Write a colour x4 network as people export them: eight convolutions, pixel shuffle, no metadata."""
+def third_party(path: Path, *, depth: int, width: int) -> Path:
+    """Write a colour x4 network with random weights as people export them: convolutions, pixel shuffle, no metadata."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     rng = np.random.default_rng(11)
-    planes = [3, *[32] * 7, 48]
+    planes = [3, *[width] * (depth - 1), 48]
     nodes, weights, name = [], [], "input"
     for i, (fan_in, fan_out) in enumerate(pairwise(planes)):
         kernel = rng.standard_normal((fan_out, fan_in, 3, 3)) * (0.3 / np.sqrt(fan_in * 9))

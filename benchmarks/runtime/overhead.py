@@ -76,7 +76,7 @@ def pytorch_network(subject: Subject, threads: int) -> Callable[[], Any]:
 
     Raises ImportError without PyTorch and ValueError when the two are not the same network.
     """
-    if subject.name == THIRD_PARTY:
+    if subject.name in THIRD_PARTY:
         raise ValueError("this network exists as an ONNX file only")
     import onnx
     import torch

@@ -17,7 +17,7 @@ REQUIRED = {
     "tifffile": ("tifffile", (2023, 2, 28)),
     "tqdm": ("tqdm", (4, 64)),
 }
-"""Module and least version of the libraries that edgesr installs with itself, beside ONNX Runtime and OpenCV."""
+"""Module and least version of what edgesr is installed with, beside ONNX Runtime and OpenCV; as in pyproject.toml."""
 DICOM = {
     "pydicom": "pydicom",
     "pylibjpeg": "pylibjpeg",
@@ -79,7 +79,7 @@ def check_opencv(machine: Machine, python: Interpreter, root: Path) -> Iterator[
     elif origin is None:
         package = "'edgesr[opencv]'" if machine.architecture == "aarch64" else "opencv-python-headless"
         remedy = "sudo apt install libopencv-python" if machine.jetson else f"{python.pip} install {package}"
-        yield Check("opencv", "info", "not installed; a few TIFF compressions need it", remedy)
+        yield Check("opencv", "info", "not installed; edgesr runs without it, cameras and video need it", remedy)
     else:
         yield _imported(origin, wheels, python)
 

@@ -72,7 +72,9 @@ def test_a_network_that_is_no_shipped_one_is_left_out_of_the_pytorch_table(tmp_p
 
 
 def test_the_third_party_network_runs_as_it_is(tmp_path):
-    subject = Subject("third", str(third_party(tmp_path / "theirs.onnx")), np.stack([picture(64, 48)] * 3, axis=-1))
+    subject = Subject(
+        "third", str(third_party(tmp_path / "theirs.onnx", depth=3, width=8)), np.stack([picture(64, 48)] * 3, axis=-1)
+    )
     with subject.load(1) as restorer:
         assert restorer(subject.picture).shape == (256, 192, 3)
     assert [value.shape for value in subject.feeds().values()] == [(1, 3, 64, 48)]
