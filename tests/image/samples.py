@@ -12,6 +12,8 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageCms
 
+from edgesr.image.ifd import Entry, build_directory, entry
+
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
@@ -83,23 +85,20 @@ def interlaced(pixels: np.ndarray) -> bytes:
     return raw
 
 
-def exif_block(orientation: int = 1, width: int = 0, thumbnail: bytes = b"") -> bytes:
-    """An EXIF block with orientation, maker, a pixel dimension, a GPS tag and perhaps a thumbnail."""
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    exif[0x010F] = "Maker"
-    exif.get_ifd(0x8769)[0xA002] = width or 64
-    exif.get_ifd(0x8769)[0x9003] = "2020:01:02 03:04:05"
-    exif.get_ifd(0x8825)[1] = "N"
-    block = exif.tobytes().removeprefix(b"Exif\0\0")
-    if not thumbnail:
-        return block
-    order = "<" if block[:2] == b"II" else ">"
-    first = struct.unpack(order + "I", block[4:8])[0]
-    link = first + 2 + 12 * struct.unpack(order + "H", block[first : first + 2])[0]
-    block += b"\0" * (len(block) & 1)
-    at = len(block)
-    entries = struct.pack(order + "HHHII", 2, 0x0201, 4, 1, at + 30) + struct.pack(
-        order + "HHII", 0x0202, 4, 1, len(thumbnail)
-    )
-    return block[:link] + struct.pack(order + "I", at) + block[link + 4 :] + entries + bytes(4) + thumbnail
+def exif_block(orientation: int = 1, width: int = 64, thumbnail: bytes = b"") -> bytes:
+    """An EXIF block with orientation, maker, a pixel dimension, a date, a GPS tag and perhaps a thumbnail."""
+
+    def main(exif: int, gps: int, following: int) -> bytes:
+        entries = [Entry(0x010F, 2, b"Maker\0"), entry(0x0112, 3, orientation)]
+        return build_directory([*entries, entry(0x8769, 4, exif), entry(0x8825, 4, gps)], 8, following=following)
+
+    exif_at = 8 + len(main(0, 0, 0))
+    exif = [Entry(0x9003, 2, b"2020:01:02 03:04:05\0"), entry(0xA002, 4, width)]
+    details = build_directory(exif, exif_at)
+    gps_at = exif_at + len(details)
+    details += build_directory([Entry(1, 2, b"N\0")], gps_at)
+    small_at = exif_at + len(details)
+    start = small_at + len(build_directory([entry(513, 4, 0), entry(514, 4, 0)], small_at))
+    small = build_directory([entry(513, 4, start), entry(514, 4, len(thumbnail))], small_at) + thumbnail
+    block = b"II*\0\x08\0\0\0" + main(exif_at, gps_at, small_at if thumbnail else 0) + details
+    return block + small if thumbnail else block
