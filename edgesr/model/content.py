@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,16 @@ from edgesr.model.storage import read_chunks
 _MAGIC = {".png": b"\x89PNG\r\n\x1a\n", ".jpg": b"\xff\xd8\xff", ".npy": b"\x93NUMPY"}
 _OBJECT_DTYPE = re.compile(rb"""['"][|<>=]?O\d*['"]""")
 _NPY_HEADER = 1 << 16
+
+
+def require_regular(path: Path) -> None:
+    """Refuse pipes, devices and sockets, whose reading may never end; what cannot be found is left to its reader."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise ModelError(f"{path}: is a device, pipe or socket; give a file")
 
 
 def file_sha256(path: Path) -> str:

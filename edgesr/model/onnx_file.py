@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgesr.errors import ModelError
+from edgesr.model.content import require_regular
 from edgesr.model.protobuf import external_files
 from edgesr.model.schema import show
 
@@ -158,6 +159,7 @@ def _load(path: Path) -> ModelProto:
         from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
     except ImportError:
         raise ModelError(f"{path}: reading a bare ONNX file needs the onnx package; pip install onnx") from None
+    require_regular(path)
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:

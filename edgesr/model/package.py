@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgesr.errors import ModelError
 from edgesr.model.cache import combined_sha256, extracted
-from edgesr.model.content import check_kind, check_sha256, data_files, file_sha256, sha256
+from edgesr.model.content import check_kind, check_sha256, data_files, file_sha256, require_regular, sha256
 from edgesr.model.descriptor import ModelDescriptor, Part
 from edgesr.model.protobuf import external_files
 from edgesr.model.rules import DESCRIPTOR_FILE
@@ -139,6 +139,7 @@ def _storage(path: Path) -> Storage:
             raise ModelError(f"{path}: does not exist; give a package folder, a .edgesr file or a model name")
     except (OSError, ValueError) as error:
         raise ModelError(f"{show(str(path))}: is not a usable path: {error}") from None
+    require_regular(path)
     if path.suffix == ".onnx":
         raise ModelError(f"{path}: is a bare ONNX file, not a package; make one of it with edgesr pack")
     return ZipStorage(path)
