@@ -104,8 +104,8 @@ def check_target(path: str | os.PathLike[str]) -> None:
 
 def explain(name: str, error: OSError) -> InputError:
     """Return the InputError that says what an operating system error on writing means and what to do."""
-    while error.errno is None and isinstance(error.__cause__, OSError):  # pydicom wraps it in a text of many lines
-        error = error.__cause__
+    while error.errno is None and isinstance(error.__context__, OSError):  # pydicom wraps it in a text of many lines
+        error = error.__context__
     reason = _REASONS.get(error.errno or 0, f"cannot be written ({error.strerror or error}); check the disk")
     return InputError(f"{name}: {reason}")
 
