@@ -33,16 +33,13 @@ ALLOWED = {
 
 # Libraries that are large, optional or a device's own: imported inside functions, in the named files alone.
 HOMES = {
-    "cv2": {"image/opencv.py", "image/tiff_codec.py", "doctor.py"},
     "PIL": {"image/pillow.py"},
-    "tifffile": {"image/tiff.py"},
     "pydicom": {"image/dicom.py"},
     "onnx": {"model/onnx_file.py"},
-    "onnxruntime": {"engines/ort.py", "doctor.py"},
-    "tensorrt": {"doctor.py"},
+    "onnxruntime": {"engines/ort.py"},
     "tqdm": {"cli/progress.py"},
 }
-NEVER = {"torch", "torchvision", "diffusers", "timm", "export", "benchmarks", "tests", "pickle"}
+NEVER = {"cv2", "torch", "torchvision", "diffusers", "timm", "export", "benchmarks", "tests", "pickle"}
 
 
 def imports(path: Path) -> list[tuple[str, bool]]:

@@ -14,10 +14,9 @@ REQUIRED = {
     "numpy": ("numpy", (1, 23)),
     "onnx": ("onnx", (1, 15)),
     "pillow": ("PIL", (10, 1)),
-    "tifffile": ("tifffile", (2023, 2, 28)),
     "tqdm": ("tqdm", (4, 64)),
 }
-"""Module and least version of what edgesr is installed with, beside ONNX Runtime and OpenCV; as in pyproject.toml."""
+"""Module and least version of what edgesr is installed with, beside ONNX Runtime; as in pyproject.toml."""
 DICOM = {
     "pydicom": "pydicom",
     "pylibjpeg": "pylibjpeg",
@@ -33,7 +32,8 @@ for name in %r:
         importlib.import_module(name)
         answer[name] = ""
     except Exception as error:
-        answer[name] = f"{type(error).__name__}: {error}"
+        missing = isinstance(error, ModuleNotFoundError) and error.name == name
+        answer[name] = "not installed" if missing else f"cannot be imported: {type(error).__name__}: {error}"
 """
 _OPENCV = """
 import re, cv2
@@ -49,15 +49,15 @@ def check_libraries(machine: Machine, python: Interpreter, root: Path) -> Iterat
         version = python.packages.get(name, "of unknown version")
         upgrade = f"{python.pip} install --upgrade '{name}>={dotted(least)}'"
         if errors[module]:
-            yield Check(name, "problem", f"cannot be imported: {errors[module]}", upgrade)
+            yield Check(name, "problem", errors[module], upgrade)
         elif name in python.packages and numbers(version) < least:
             yield Check(name, "problem", f"{version} is older than {dotted(least)}", upgrade)
         else:
             yield Check(name, "ok", version)
     broken = {name: errors[module] for name, module in DICOM.items() if errors[module]}
     for name, error in list(broken.items())[:1]:
-        detail = f"{name} cannot be imported: {error}" if name in python.packages else f"{name} is not installed"
-        yield Check("dicom", "info", f"DICOM files cannot be read, {detail}", f"{python.pip} install 'edgesr[dicom]'")
+        remedy = f"{python.pip} install 'edgesr[dicom]'"
+        yield Check("dicom", "info", f"DICOM files cannot be read: {name} {error}", remedy)
     if not broken:
         yield Check("dicom", "ok", f"pydicom {python.packages.get('pydicom', '')} with decoders")
 
@@ -77,9 +77,7 @@ def check_opencv(machine: Machine, python: Interpreter, root: Path) -> Iterator[
         detail = "this virtual environment cannot see JetPack's cv2 (nor its TensorRT)"
         yield Check("opencv", "problem", detail, new_venv(python))
     elif origin is None:
-        package = "'edgesr[opencv]'" if machine.architecture == "aarch64" else "opencv-python-headless"
-        remedy = "sudo apt install libopencv-python" if machine.jetson else f"{python.pip} install {package}"
-        yield Check("opencv", "info", "not installed; edgesr runs without it, cameras and video need it", remedy)
+        yield Check("opencv", "info", "not installed; edgesr needs none for still pictures")
     else:
         yield _imported(origin, wheels, python)
 
