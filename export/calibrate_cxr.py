@@ -18,7 +18,7 @@ PIXELS = IMAGES = 0.9
 BOUNDS = {"psnr": 0.35, "ssim": 0.001, "detail_precision": 0.66, "grid_index": 1.9}
 """What the sharpest admissible setting keeps: decibels and SSIM over bicubic, precision, and a grid index at most."""
 
-DIALS = tuple(round(0.05 * i, 2) for i in range(21))
+DIALS = tuple(round(0.1 * i, 2) for i in range(11))
 
 
 def choose_fidelity(
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--lpips", type=Path, required=True)
     parser.add_argument("--network", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--stride", type=int, default=2, help="use every n-th picture for the dial")
+    parser.add_argument("--stride", type=int, default=3, help="use every n-th picture for the dial")
     arguments = parser.parse_args()
     session = open_graph(arguments.network)
     fidelity, curve = choose_fidelity(session, arguments.data, arguments.lpips, arguments.stride)

@@ -13,7 +13,6 @@ from onnxruntime import InferenceSession
 
 from export import metrics
 from export.evaluation import SETS, Case, Judge, baseline_and_low, cases, open_graph, upscale
-from export.models.resample import DEGRADATIONS
 
 Row = dict[str, float]
 
@@ -76,7 +75,7 @@ def main() -> None:
     with_lpips, without = Judge(arguments.lpips), Judge(None)
     result: dict[str, dict[str, dict[str, Row]]] = {}
     for name, chosen in SETS.items():
-        for degradation in DEGRADATIONS if name == "nih-256" else ("cubic", "antialiased"):
+        for degradation in chosen.degradations:
             judge = with_lpips if chosen.side else without
             measured = [
                 (case, picture_rows(session, judge, case, degradation, dial=dial, factor=factor))

@@ -15,6 +15,7 @@ from export.data.degradations import bicubic, downscale
 from export.data.xray import read_grey
 from export.graph_cxr import run
 from export.lpips import Lpips
+from export.models.resample import DEGRADATIONS
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,19 @@ class PictureSet:
 
     folder: str
     side: int | None
-    split: str | None = "val"
+    degradations: tuple[str, ...]
+    antialiased: bool = False
+    """Whether the high resolution itself is made by area means instead of cv2 cubic."""
+    stride: int = 1
+    """Every n-th picture is used."""
 
 
 SETS = {
-    "nih-256": PictureSet("cxr/val", 256),
-    "nih-512": PictureSet("cxr/val", None),
-    "nih-1024-256": PictureSet("cxr/val_1024", 256),
-    "hannover-256": PictureSet("cxr_hannover", 256, None),
+    "nih-256": PictureSet("cxr/val", 256, DEGRADATIONS),
+    "nih-256-antialiased": PictureSet("cxr/val", 256, ("cubic", "antialiased"), antialiased=True, stride=2),
+    "nih-512": PictureSet("cxr/val", None, ("cubic", "antialiased"), stride=4),
+    "nih-1024-256": PictureSet("cxr/val_1024", 256, ("cubic",)),
+    "hannover-256": PictureSet("cxr_hannover", 256, ("cubic",)),
 }
 """NIH ChestX-ray14 validation patients and, as another institution, the Hannover COVID-19 pictures."""
 
@@ -74,11 +80,12 @@ def cases(data: Path, name: str, limit: int | None = None) -> Iterator[Case]:
     chosen = SETS[name]
     with (data / "cxr_labels.csv").open(newline="") as file:
         labels = {Path(row["file"]).name: row for row in csv.DictReader(file)}
-    for path in sorted((data / chosen.folder).glob("*.png"))[:limit]:
+    for path in sorted((data / chosen.folder).glob("*.png"))[:: chosen.stride][:limit]:
         row = labels.get(path.name, {})
         high = read_grey(path)
         if chosen.side:
-            high = cv2.resize(high, (chosen.side, chosen.side), interpolation=cv2.INTER_CUBIC)
+            interpolation = cv2.INTER_AREA if chosen.antialiased else cv2.INTER_CUBIC
+            high = cv2.resize(high, (chosen.side, chosen.side), interpolation=interpolation)
         high = high[: high.shape[0] // 4 * 4, : high.shape[1] // 4 * 4]
         yield Case(path.name, row.get("patient", path.name), row.get("sex", ""), row.get("view", ""), high)
 

@@ -25,7 +25,6 @@ def receptive_field_radius(network: CxrSuperResolution, side: int = 161) -> int:
         if isinstance(module, nn.Conv2d):
             nn.init.constant_(module.weight, 1 / module.weight[0].numel())
             nn.init.constant_(module.bias, 0.01)
-    positive.consistency.select.temperature = 1e3
     random = torch.Generator().manual_seed(0)
     image = 0.4 + 0.2 * torch.rand(1, 1, side, side, generator=random, dtype=torch.float64)
     image.requires_grad_()
@@ -63,11 +62,11 @@ def blob_energy_left(
     for case in list(cases(data, "nih-256"))[:: max(1, 80 // pictures)][:pictures]:
         image = _tensor(downscale(case.high, "cubic"))
         heads = network.heads(image)
-        picture = heads.mean + network.detail_gain * (1 - fidelity) * heads.detail
+        picture = network.filter(heads.mean + network.detail_gain * (1 - fidelity) * heads.detail, image)
         y, x = np.mgrid[: case.high.shape[0], : case.high.shape[1]]
         row, column = random.uniform(64, 192, 2)
         blob = torch.from_numpy(20 / 255 * np.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * sigma**2))).float()
-        weights = network.consistency.weights(heads, image, AUTOMATIC, EIGHT_BIT)
+        weights = network.consistency.weights(heads.degradation, AUTOMATIC)
         clean, spoiled = (network.consistency(start, image, weights, EIGHT_BIT) for start in (picture, picture + blob))
         shares.append(float((spoiled - clean).square().sum() / blob.square().sum()))
     return float(np.mean(shares))
@@ -82,9 +81,8 @@ def downscaler_confusion(network: CxrSuperResolution, data: Path, stride: int = 
         weights = []
         for case in chosen:
             image = _tensor(downscale(case.high, degradation))
-            weights.append(
-                network.consistency.weights(network.heads(image), image, AUTOMATIC, EIGHT_BIT).mean((0, 2, 3))
-            )
+            logits = network.heads(image).degradation
+            weights.append(network.consistency.weights(logits, AUTOMATIC).mean((0, 2, 3)))
         means = torch.stack(weights).mean(0).tolist()
         table[degradation] = dict(zip(DEGRADATIONS, (round(value, 4) for value in means), strict=True))
     return table

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from edgesr.model.pack import pack
 
+from edgesr.model.packing import pack
 from export.data.degradations import downscale
 from export.evaluation import cases, open_graph, upscale
 from export.graph_cxr import INPUTS

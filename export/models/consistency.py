@@ -4,29 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.models.heads import Heads
 from export.models.resample import DEGRADATIONS, Downscalers, LanczosUpsampler
 
-
-class DegradationSelector(nn.Module):
-    """Weigh the three downscalers per pixel by the network's opinion and by how well each explains the neighbourhood.
-
-    The evidence is the local mean of the squared residual of the mean prediction, one map per downscaler, relative to
-    ``temperature`` times the mean of the three plus ``floor`` (squared grey levels of 255). The network's logits are
-    averaged over the same neighbourhood and multiplied by ``confidence``.
-    """
-
-    def __init__(self, temperature: float = 0.05, floor: float = 0.05, confidence: float = 4.0) -> None:
-        super().__init__()
-        self.temperature, self.floor, self.confidence = temperature, floor, confidence
-
-    def forward(self, residuals: Tensor, logits: Tensor, prior: Tensor) -> Tensor:
-        """Take residuals and logits ``(N, 3, H, W)`` and a user's logits ``(3,)``; the weights sum to 1."""
-        levels = residuals * 255
-        energy, opinion = _neighbourhood(levels * levels), _neighbourhood(logits)
-        spread = self.temperature * energy.mean(dim=1, keepdim=True) + self.floor
-        prior = prior.reshape(1, len(DEGRADATIONS), 1, 1)
-        return torch.softmax(prior + self.confidence * opinion - energy / spread, dim=1)
+CONFIDENCE = 4.0
+"""Neighbouring logits agree more than chance: their mean counts this often."""
 
 
 class DataConsistency(nn.Module):
@@ -41,7 +22,6 @@ class DataConsistency(nn.Module):
         self.iterations = iterations
         self.upsample = LanczosUpsampler()
         self.downscale = Downscalers()
-        self.select = DegradationSelector()
 
     def forward(self, picture: Tensor, image: Tensor, weights: Tensor, quantum: Tensor) -> Tensor:
         """Take a picture ``(N, 1, 4H, 4W)``, the measured image, and weights of the downscalers ``(N, 3, H, W)``.
@@ -55,10 +35,16 @@ class DataConsistency(nn.Module):
             picture = (picture + self.upsample(correction)).clamp(0, 1)
         return picture
 
-    def weights(self, heads: Heads, image: Tensor, degradation: Tensor, quantum: Tensor) -> Tensor:
-        """Return weights of the downscalers ``(N, 3, H, W)`` that sum to 1; ``degradation`` adds logits ``(3,)``."""
-        residuals = Measurement(self.downscale, image, quantum).misfit(heads.mean)
-        return self.select(residuals, heads.degradation, degradation)
+    @staticmethod
+    def weights(logits: Tensor, degradation: Tensor) -> Tensor:
+        """Return weights of the downscalers ``(N, 3, H, W)`` that sum to 1.
+
+        ``logits`` ``(N, 3, H, W)`` are the network's opinion, averaged over a smooth window of 6 pixels radius by
+        small windows in a row (the DLA has no larger ones); ``degradation`` ``(3,)`` adds the user's.
+        """
+        for _ in range(2):
+            logits = functional.avg_pool2d(logits, 7, stride=1, padding=3, count_include_pad=False)
+        return torch.softmax(CONFIDENCE * logits + degradation.reshape(1, len(DEGRADATIONS), 1, 1), dim=1)
 
 
 class Measurement:
@@ -83,13 +69,6 @@ def firm_threshold(residual: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
     once = residual - torch.minimum(torch.maximum(residual, lower), upper)
     twice = residual - torch.minimum(torch.maximum(residual, 2 * lower), 2 * upper)
     return 2 * once - twice
-
-
-def _neighbourhood(maps: Tensor) -> Tensor:
-    """Average over a smooth window of 9 pixels radius; small windows in a row, as the DLA has no larger ones."""
-    for _ in range(3):
-        maps = functional.avg_pool2d(maps, 7, stride=1, padding=3, count_include_pad=False)
-    return maps
 
 
 def _is_zero(values: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from export.models.consistency import DataConsistency
 from export.models.heads import Heads
+from export.models.lattice import LatticeFilter
 from export.models.resample import DEGRADATIONS, SCALE, BicubicUpsampler
 
 
@@ -28,6 +29,7 @@ class CxrSuperResolution(nn.Module):
         nn.init.zeros_(self.outputs.weight)
         nn.init.zeros_(self.outputs.bias)
         self.upsample = BicubicUpsampler()
+        self.filter = LatticeFilter()
         self.consistency = DataConsistency()
 
     def heads(self, image: Tensor) -> Heads:
@@ -54,7 +56,8 @@ class CxrSuperResolution(nn.Module):
         """
         heads = self.heads(image)
         picture = heads.mean + self.detail_gain * (1 - fidelity).reshape(1, 1, 1, 1) * heads.detail
-        weights = self.consistency.weights(heads, image, degradation, quantum)
+        picture = self.filter(picture, image)
+        weights = self.consistency.weights(heads.degradation, degradation)
         upscaled = self.consistency(picture, image, weights * consistency.reshape(1, 1, 1, 1), quantum)
         return upscaled, self.laplace_scale(heads.log_scale)
 

@@ -10,13 +10,16 @@ DEGRADATIONS = ("cubic", "area", "antialiased")
 
 
 class BicubicUpsampler(nn.Module):
-    """Enlarge ``(N, 1, H, W)`` four times exactly as ``cv2.INTER_CUBIC``: half-pixel centres, replicated edges."""
+    """Enlarge ``(N, 1, H, W)`` four times by Keys' cubic convolution: half-pixel centres, replicated edges.
+
+    ``a`` = -0.75 is exactly ``cv2.INTER_CUBIC``; -0.5 is Catmull-Rom, which draws slopes and parabolas without error.
+    """
 
     kernel: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, a: float = -0.75) -> None:
         super().__init__()
-        self.register_buffer("kernel", torch.from_numpy(_bicubic_phases()), persistent=False)
+        self.register_buffer("kernel", torch.from_numpy(_bicubic_phases(a)), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return ``(N, 1, 4H, 4W)``."""
@@ -78,9 +81,9 @@ def lanczos_weight(distance: np.ndarray) -> np.ndarray:
     return np.where(np.abs(distance) < 3, np.sinc(distance) * np.sinc(distance / 3), 0.0)
 
 
-def _bicubic_phases() -> np.ndarray:
+def _bicubic_phases(a: float) -> np.ndarray:
     """Return float32 ``(16, 1, 5, 5)``: the kernel of each 4 x 4 output phase, in PixelShuffle's order."""
-    return _outer_phases(cubic_weight(_phase_distances(2), -0.75))
+    return _outer_phases(cubic_weight(_phase_distances(2), a))
 
 
 def _lanczos_phases() -> np.ndarray:

@@ -23,6 +23,8 @@ from export.models.cxr import MODELS, CxrSuperResolution
 from export.models.resample import Downscalers
 from export.recipes.validation import Validator
 
+CHECKPOINT_SECONDS = 120
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -88,7 +90,8 @@ class Trainer:
     def _losses(self, low: Tensor, high: Tensor, kinds: Tensor, sharpen: bool) -> dict[str, Tensor]:
         recipe = self.recipe
         mean, detail, log_scale, logits = self.network.heads(low.contiguous(memory_format=torch.channels_last))
-        sharp = mean.detach() + detail
+        sharp = self.network.filter(mean.detach() + detail, low)
+        mean = self.network.filter(mean, low)
         scale = CxrSuperResolution.laplace_scale(log_scale)
         error = ((mean - high).abs() + (sharp - high).abs()).detach() / 2
         terms = {
@@ -146,7 +149,7 @@ def main() -> None:
     parser.add_argument("--model", choices=MODELS, default="cxr-x4")
     parser.add_argument("--steps", type=int, help="length of the whole run, instead of the recipe's")
     parser.add_argument("--resume", action="store_true", help="continue from OUT/checkpoint.pt")
-    parser.add_argument("--validate-every", type=float, default=180, metavar="SECONDS")
+    parser.add_argument("--validate-every", type=float, default=480, metavar="SECONDS")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -162,35 +165,38 @@ def main() -> None:
 
 
 def train(trainer: Trainer, validator: Validator, out: Path, interval: float) -> None:
-    """Run the recipe to its end, with a checkpoint and a validation every ``interval`` seconds."""
-    started = last = time.monotonic()
+    """Run the recipe to its end, with a checkpoint every two minutes and a validation every ``interval`` seconds."""
+    started = saved = validated = time.monotonic()
     totals: dict[str, float] = {}
     counted = 0
     while trainer.step < trainer.recipe.steps:
         for name, value in trainer.advance().items():
             totals[name] = totals.get(name, 0) + value
         counted += 1
-        now = time.monotonic()
-        if now - last >= interval or trainer.step == trainer.recipe.steps:
-            averages = {name: value / counted for name, value in totals.items()}
-            trainer.save(out / "checkpoint.pt")
-            scores = validator.scores(trainer.averaged, out / "validation.png")
-            row = {"step": trainer.step, "seconds": round(now - started, 1)} | averages | scores
-            _append(out / "curves.csv", row)
-            rate = counted / (now - last)
-            print(f"{rate:.2f} steps/s " + " ".join(f"{k}={v:.4g}" for k, v in row.items()), flush=True)
-            totals, counted, last = {}, 0, time.monotonic()
+        now, is_last = time.monotonic(), trainer.step == trainer.recipe.steps
+        if now - saved < CHECKPOINT_SECONDS and not is_last:
+            continue
+        trainer.save(out / "checkpoint.pt")
+        row = {"seconds": round(now - started, 1), "steps/s": counted / (now - saved)}
+        row |= {name: value / counted for name, value in totals.items()}
+        totals, counted = {}, 0
+        if now - validated >= interval or is_last:
+            row |= validator.scores(trainer.averaged, out / "validation.png")
+            validated = time.monotonic()
+        _append(out / "curves.csv", trainer.step, row)
+        print(f"step={trainer.step} " + " ".join(f"{k}={v:.4g}" for k, v in row.items()), flush=True)
+        saved = time.monotonic()
     torch.save(trainer.averaged.state_dict(), out / "weights.pt")
 
 
-def _append(path: Path, row: dict[str, float]) -> None:
+def _append(path: Path, step: int, row: dict[str, float]) -> None:
     """Append long-format rows ``step, quantity, value``: the quantities differ between the phases."""
     is_new = not path.exists()
     with path.open("a", newline="") as file:
         writer = csv.writer(file)
         if is_new:
             writer.writerow(["step", "quantity", "value"])
-        writer.writerows([row["step"], name, value] for name, value in row.items() if name != "step")
+        writer.writerows([step, name, value] for name, value in row.items())
 
 
 if __name__ == "__main__":

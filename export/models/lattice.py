@@ -1,0 +1,28 @@
+"""Keep a x4 network from drawing a lattice with the period of its pixel shuffle."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from export.models.resample import SCALE, BicubicUpsampler
+
+
+class LatticeFilter(nn.Module):
+    """Take out of a x4 picture what repeats every four pixels over a neighbourhood and no true picture has.
+
+    What is left after a Catmull-Rom enlargement, which draws slopes without a ripple, has no preferred phase: the
+    local mean of each of its 16 phases is made equal to the local mean of all.
+    """
+
+    phases: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.smooth = BicubicUpsampler(a=-0.5)
+        self.register_buffer("phases", torch.eye(SCALE**2).reshape(-1, 1, SCALE, SCALE), persistent=False)
+
+    def forward(self, picture: Tensor, image: Tensor) -> Tensor:
+        """Take a picture ``(N, 1, 4H, 4W)`` and the image ``(N, 1, H, W)`` it enlarges; return the clean picture."""
+        detail = functional.conv2d(picture - self.smooth(image), self.phases, stride=SCALE)
+        local = functional.avg_pool2d(detail, 7, stride=1, padding=3, count_include_pad=False)
+        return picture - functional.pixel_shuffle(local - local.mean(dim=1, keepdim=True), SCALE)
