@@ -122,14 +122,15 @@ def libraries(errors: dict[str, str], **options: Any) -> dict[str, Check]:
 
 
 def test_libraries_that_do_not_import_or_are_old_are_problems():
-    checks = libraries({"PIL": "ImportError: libjpeg.so.62"}, installed={**GOOD, "numpy": "1.21.5"})
+    checks = libraries({"PIL": "cannot be imported: ImportError: libjpeg.so.62"}, installed={**GOOD, "numpy": "1.21.5"})
     assert [name for name, check in checks.items() if check.status == "problem"] == ["numpy", "pillow"]
     assert "install --upgrade 'numpy>=1.23'" in checks["numpy"].remedy
     assert "libjpeg.so.62" in checks["pillow"].detail
 
 
 def test_missing_dicom_is_an_option_not_a_problem():
-    check = libraries({"pydicom": "ModuleNotFoundError: No module named 'pydicom'"})["dicom"]
+    check = libraries({"pydicom": "not installed"})["dicom"]
+    assert check.detail == "DICOM files cannot be read: pydicom not installed"
     assert (check.status, check.remedy) == ("info", "/opt/venv/bin/python -m pip install 'edgesr[dicom]'")
 
 
