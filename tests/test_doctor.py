@@ -182,8 +182,7 @@ def test_a_venv_that_cannot_see_the_system_opencv_is_made_again(tmp_path, orin):
 
 def test_no_opencv_at_all_is_no_problem(tmp_path):
     check = opencv(DESKTOP, tmp_path)
-    assert check.status == "info"
-    assert check.remedy.endswith("pip install opencv-python-headless")
+    assert (check.status, check.remedy) == ("info", "")
 
 
 def test_a_system_opencv_for_another_numpy_is_recognised(tmp_path, orin):
@@ -307,14 +306,16 @@ def test_a_check_that_fails_is_a_problem_and_the_others_go_on(tmp_path):
     assert checks["python"].status == "ok"
 
 
-def test_nothing_personal_is_told(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("prefix", "shown"), [("/home/alice/venv", "~/venv"), ("/media/alice/hal9000/venv", "/media/USER/HOST/venv")]
+)
+def test_nothing_personal_is_told(tmp_path, monkeypatch, prefix, shown):
     monkeypatch.setenv("HOME", "/home/alice")
     monkeypatch.setattr("getpass.getuser", lambda: "alice")
     monkeypatch.setattr("socket.gethostname", lambda: "hal9000")
-    python = Fake(prefix=Path("/home/alice/venv"), executable="/media/alice/hal9000/bin/python")
+    python = Fake(prefix=Path(prefix), executable=f"{prefix}/bin/python")
     text = " ".join(f"{c.detail} {c.remedy}" for c in diagnose(tmp_path, machine=DESKTOP, python=python))
-    assert "virtual environment ~/venv" in text
-    assert "/media/USER/HOST/bin/python" in text
+    assert f"virtual environment {shown}" in text
     assert "alice" not in text and "hal9000" not in text
 
 
