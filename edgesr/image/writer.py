@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 import numpy as np
@@ -31,7 +33,8 @@ class RowWriter:
         self._rows_left = layout.height * layout.frames
         self._output = OutputFile(path)
         try:
-            self._encoder = make_encoder(format, self._output.file, layout, metadata, quality)
+            with _naming(self._name):
+                self._encoder = make_encoder(format, self._output.file, layout, metadata, quality)
         except BaseException as error:
             self._output.__exit__(type(error), error, None)
             raise
@@ -48,10 +51,8 @@ class RowWriter:
             raise InputError(f"{self._name}: {len(rows)} rows given where {self._rows_left} are left; pass fewer rows")
         while len(rows):
             taken = rows[: (self._rows_left - 1) % layout.height + 1]
-            try:
+            with _naming(self._name):
                 self._encoder.write(taken)
-            except OSError as error:
-                raise explain(self._name, error) from None
             self._rows_left -= len(taken)
             rows = rows[len(taken) :]
 
@@ -66,7 +67,8 @@ class RowWriter:
                 raise error
             if self._rows_left:
                 raise InputError(f"{self._name}: {self._rows_left} rows are missing; write them all before closing")
-            self._encoder.finish()
+            with _naming(self._name):
+                self._encoder.finish()
 
 
 def write(path: str | os.PathLike[str], picture: Picture, *, format: str | None = None, quality: int = 95) -> None:
@@ -135,3 +137,14 @@ def _check(path: str | os.PathLike[str], layout: Layout, metadata: Metadata, for
         raise InputError(f"{shown(path)}: {error}") from None
     check_target(path)
     return name
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Put the name of the file before what an encoder says against it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error.__cause__
+    except OSError as error:
+        raise explain(name, error) from None
