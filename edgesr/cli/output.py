@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from edgesr.errors import BackendError
@@ -60,6 +62,26 @@ def note(text: str, *, prefix: str = "edgesr: ") -> None:
         print(f"{prefix}{one_line(text)}", file=sys.stderr)
     except OSError:
         return
+
+
+@contextmanager
+def silence(*, unless: bool = False) -> Iterator[None]:
+    """Drop what C libraries such as libtiff write to the process's standard error about files that they dislike."""
+    try:
+        kept = None if unless else os.dup(2)
+    except OSError:  # it is closed
+        kept = None
+    if kept is None:
+        yield
+        return
+    try:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 2)
+        os.close(nothing)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def one_line(text: object) -> str:

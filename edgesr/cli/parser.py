@@ -87,7 +87,7 @@ def whole(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
 
 
 def filled(text: str) -> str:
-    """Refuse the empty words that unset shell variables leave behind."""
-    if not text:
-        raise argparse.ArgumentTypeError("is empty; was a variable meant that is not set?")
+    """Refuse what no file can be called: the empty words that unset shell variables leave behind, and zero bytes."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"is {'no name' if text else 'empty; was a variable meant that is not set?'}")
     return text

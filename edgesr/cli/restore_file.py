@@ -13,6 +13,7 @@ import numpy as np
 
 from edgesr import __version__
 from edgesr.cli.jobs import Job
+from edgesr.cli.output import silence
 from edgesr.cli.progress import Progress
 from edgesr.errors import BackendError, InputError
 from edgesr.image import Metadata, Picture, open_writer, read
@@ -37,7 +38,8 @@ def restore_file(
 
 def _restore(job: Job, restorer: Restorer, arguments: argparse.Namespace, progress: Progress | None) -> dict[str, Any]:
     start = perf_counter()
-    picture = read(job.source, max_pixels=arguments.max_pixels)
+    with silence(unless=arguments.debug):
+        picture = read(job.source, max_pixels=arguments.max_pixels)
     _make_folder(job.target.parent)
     first = picture.frames[0]
     h, w, channels = first.shape
