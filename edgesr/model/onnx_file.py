@@ -100,16 +100,17 @@ def inferred_output(path: Path, shapes: Mapping[str, tuple[int, ...]], output: s
 
 
 def is_safe_size(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    """Tell whether shape inference proves that no tensor is empty for these input shapes.
+    """Tell whether shape inference proves that no picture inside is empty for these input shapes.
 
-    ONNX Runtime 1.23 divides by zero, and so kills the process, in a pooling of less pixels than its window.
+    ONNX Runtime 1.23 divides by zero, and so kills the process, in a pooling of less pixels than its window. Vectors
+    may be empty: files before opset 13 give Resize an empty region.
     """
     inferred = _inferred(path, shapes)
     if inferred is None:
         return False
     known = {value.name: _tensor(value).shape for value in (*inferred.value_info, *inferred.output)}
     results = [known.get(name) for node in inferred.node for name in node.output if name]
-    return all(shape is not None and all(n >= 1 for n in shape) for shape in results)
+    return all(shape is not None and (len(shape) < 4 or all(n >= 1 for n in shape)) for shape in results)
 
 
 def _inferred(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> GraphProto | None:
