@@ -1,0 +1,88 @@
+"""``edgesr models``: list, add and remove."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import files
+from tests.cli.conftest import Call, Models
+from tests.cli.pictures import picture
+
+
+def names(call: Call) -> list[str]:
+    return [model["name"] for model in call("models", "--json").document]
+
+
+def test_a_model_is_added_listed_used_and_removed(call: Call, models: Models, tmp_path: Path, own_home: Path) -> None:
+    shipped = names(call)
+    added = call("models", "add", models.package)
+    installed = own_home / "data/edgesr/models/tiny-x2.edgesr"
+    assert (added.code, added.out, added.err) == (0, f"{installed}\n", "")
+    assert names(call) == sorted([*shipped, "tiny-x2"])
+    (line,) = [line for line in call("models").out.splitlines() if line.startswith("tiny-x2")]
+    assert line.split()[1:4] == ["1.0.0", "restore", "x2"]
+    assert "installed" in line
+    assert call("run", picture(tmp_path / "a.png"), "-m", "tiny-x2").code == 0
+    assert call("models", "remove", "tiny-x2", "--json").document == {"remove": str(installed)}
+    assert names(call) == shipped
+    assert files(own_home / "data") == []
+
+
+def test_a_package_folder_is_added_as_one_file(call: Call, models: Models, own_home: Path) -> None:
+    assert call("models", "add", models.folder, "--json").code == 0
+    assert files(own_home / "data") == ["edgesr/models/tiny-x2.edgesr"]
+
+
+def test_a_model_of_the_same_name_is_replaced_only_by_force(call: Call, models: Models) -> None:
+    call("models", "add", models.package)
+    answer = call("models", "add", models.package)
+    assert (answer.code, "--force" in answer.error) == (2, True)
+    assert call("models", "add", models.package, "--force").code == 0
+
+
+def test_the_list_says_what_is_damaged(call: Call, models: Models, own_home: Path) -> None:
+    call("models", "add", models.package)
+    (own_home / "data/edgesr/models/tiny-x2.edgesr").write_bytes(b"PK damaged")
+    (line,) = [line for line in call("models").out.splitlines() if line.startswith("tiny-x2")]
+    assert "damaged" in line
+    (model,) = [model for model in call("models", "--json").document if model["name"] == "tiny-x2"]
+    assert model["problem"]
+    assert call("models", "remove", "tiny-x2").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        (["add", "none.edgesr"], 3, "none.edgesr"),
+        (["add", "text.edgesr"], 3, "text.edgesr"),
+        (["add", "empty.edgesr"], 3, "empty.edgesr"),
+        (["add", "/dev/null"], 3, "/dev/null"),
+        (["remove", "nothing-x2"], 3, "no such model"),
+        (["remove", "../tiny"], 3, "no such model"),
+    ],
+)
+def test_what_cannot_be_added_or_removed_is_one_line(
+    call: Call,
+    tmp_path: Path,
+    own_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    code: int,
+    reason: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.edgesr").write_text("no package")
+    (tmp_path / "empty.edgesr").touch()
+    answer = call("models", *words)
+    assert (answer.code, answer.out, reason in answer.error) == (code, "", True), answer.err
+    assert not own_home.joinpath("data").exists() or files(own_home / "data") == []
+
+
+def test_a_mistyped_model_is_suggested(call: Call, models: Models, tmp_path: Path) -> None:
+    call("models", "add", models.package)
+    for words in (["run", tmp_path / "a.png", "-m", "tiny-x3"], ["inspect", "tinyx2"], ["models", "remove", "tiny-2"]):
+        answer = call(*words)
+        assert (answer.code, "tiny-x2" in answer.error) == (3, True)
+        assert "did you mean" in answer.error
