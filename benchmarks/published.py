@@ -236,3 +236,9 @@ def _compared(row: VariantRow, ours: np.ndarray, direct: np.ndarray, truth: np.n
 
 def _say(text: str) -> None:
     print(f"benchmark: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    _parser = argparse.ArgumentParser(prog="python -m benchmarks.published")
+    add_arguments(_parser)
+    run(_parser.parse_args())

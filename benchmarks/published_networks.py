@@ -54,7 +54,10 @@ NETWORKS = (
         2,
         255.0,
         Published(
-            38.05, 0.9607, "Set5 luma 38.05 dB / 0.9607", "Kong et al., CVPR Workshops 2022, arXiv 2205.07514, table 1"
+            38.05,
+            0.9607,
+            "Set5 luma 38.05 dB / 0.9607",
+            "Kong et al., CVPR Workshops 2022, arXiv 2205.07514 (second-hand)",
         ),
     ),
     Network(

@@ -87,6 +87,8 @@ def _inferred(rows: list[Row]) -> list[str]:
     return [
         "## What edgesr inferred from the files",
         "",
+        "The receptive field is measured within 20 seconds and unknown after that, which a busy machine needs.",
+        "",
         *_table(["network", "layout", "range", "output", "scale", "size", "receptive field", "right"], table),
     ]
 
