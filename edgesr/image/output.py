@@ -71,6 +71,9 @@ class OutputFile:
         except OSError as error:
             self._discard()
             raise explain(self._name, error) from None
+        except BaseException:  # an interrupt, most likely while the disk takes its time
+            self._discard()
+            raise
 
     def _discard(self) -> None:
         try:
