@@ -146,3 +146,16 @@ def test_the_callers_handlers_are_left_alone(call: Call, models: Models, tmp_pat
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)]
     assert call("run", picture(tmp_path / "a.png"), "-m", models.folder).code == 0
     assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)]
+
+
+def test_an_interrupt_while_the_disk_takes_its_time_leaves_nothing(
+    call: Call, models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(descriptor: int) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    source = picture(tmp_path / "a.png")
+    monkeypatch.setattr("os.fsync", slow)
+    answer = call("run", source, "-m", models.folder)
+    assert (answer.code, answer.error.startswith("interrupted")) == (130, True)
+    assert files(tmp_path) == ["a.png"]
