@@ -54,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--full", action="store_true", help="restore 8192 x 8192 with every model, not only the smallest"
     )
+    parser.add_argument(
+        "--largest", type=int, default=LARGEST, metavar="PIXELS", help="leave out pictures of larger side"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="folder for the .json and .md files")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: all usable cores)")
     parser.add_argument(
@@ -64,9 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Measure, print the tables and write both files."""
     threads = arguments.threads or usable_cores()
-    plan = Plan(256, 11, 4, 12, (64, 256, 1024, 4096, LARGEST), threads)
+    sides = tuple(side for side in (64, 256, 1024, 4096, LARGEST) if side <= arguments.largest)
+    plan = Plan(256, 11, 4, 12, sides, threads)
     if arguments.quick:
-        plan = Plan(64, 2, 1, 3, (64, 256), threads)
+        plan = Plan(64, 2, 1, 3, sides[:2], threads)
     results = measure(plan, arguments.model or ["cxr-x4", "cxr-x4-fast"], full=arguments.full)
     text = render(results)
     print(text)
