@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 from onnxruntime import InferenceSession
 
 from export.evaluation import Judge, baseline_and_low, cases, open_graph, upscale
@@ -26,7 +27,7 @@ def choose_fidelity(
 ) -> tuple[float, list[dict[str, float]]]:
     """Return the smallest admissible fidelity (1 if none is) and the mean scores along the dial."""
     judge = Judge(lpips)
-    chosen = list(cases(data, "nih-256"))[::stride] + list(cases(data, "nih-1024-256"))[::stride]
+    chosen = [case for name in ("nih-256", "nih-1024-256") for case in cases(data, name, stride)]
     pictures = [(case.high, *baseline_and_low(case.high, "cubic")) for case in chosen]
     bicubic = _mean([judge.scores(base, base, low, high) for high, low, base in pictures])
     curve = []
@@ -45,8 +46,8 @@ def choose_fidelity(
 def picture_factors(session: InferenceSession, data: Path, fidelity: float) -> list[tuple[str, float]]:
     """Return per picture the patient and the factor that covers `PIXELS` of its pixels, cubic degradation."""
     factors = []
-    for name in ("nih-256", "nih-512"):
-        for case in cases(data, name):
+    for name, stride in (("nih-256", 1), ("nih-512", 4)):
+        for case in cases(data, name, stride):
             low, _ = baseline_and_low(case.high, "cubic")
             image, scale = upscale(session, low, fidelity)
             ratio = np.abs(image.astype(np.float64) - case.high) / scale
@@ -82,9 +83,11 @@ def main() -> None:
     parser.add_argument("--lpips", type=Path, required=True)
     parser.add_argument("--network", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--stride", type=int, default=3, help="use every n-th picture for the dial")
+    parser.add_argument("--stride", type=int, default=4, help="use every n-th picture for the dial")
+    parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
-    session = open_graph(arguments.network)
+    torch.set_num_threads(arguments.threads)
+    session = open_graph(arguments.network, arguments.threads)
     fidelity, curve = choose_fidelity(session, arguments.data, arguments.lpips, arguments.stride)
     factors = picture_factors(session, arguments.data, fidelity)
     result = {

@@ -148,7 +148,8 @@ def _training(training: dict[str, Any]) -> str:
         f"{data['name']}. Provider: {data['provider']}, [{data['link']}]({data['link']}). {data['citation']}. "
         f"Licence: {data['licence']}. Split: {data['split']}. {training['perceptual_loss']}.\n\n"
         f"`{training['command']}`: {training['steps']} steps of {training['recipe']['batch']} crops, seed "
-        f"{training['recipe']['seed']}, {training['date']}, {training['hardware']}, torch {training['torch']}."
+        f"{training['recipe']['seed']}, {training['date']}, {training['hardware']}, torch {training['torch']}. "
+        f"{training['note']}"
     )
 
 

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 from onnxruntime import InferenceSession
 
 from export import metrics
@@ -66,20 +67,22 @@ def main() -> None:
     parser.add_argument("--network", type=Path, required=True)
     parser.add_argument("--calibration", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--limit", type=int, help="use the first pictures of each set only")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--sparser", type=int, default=1, help="use only every n-th of the pictures, for a quick look")
     arguments = parser.parse_args()
     calibration = json.loads(arguments.calibration.read_text())
     factor = calibration["conformal"]["factor"]
     dial = {"fidelity 1": 1.0, "default": calibration["default_fidelity"], "fidelity 0": 0.0}
-    session = open_graph(arguments.network)
+    torch.set_num_threads(arguments.threads)
+    session = open_graph(arguments.network, arguments.threads)
     with_lpips, without = Judge(arguments.lpips), Judge(None)
     result: dict[str, dict[str, dict[str, Row]]] = {}
     for name, chosen in SETS.items():
-        for degradation in chosen.degradations:
+        for degradation, stride in chosen.strides.items():
             judge = with_lpips if chosen.side else without
             measured = [
                 (case, picture_rows(session, judge, case, degradation, dial=dial, factor=factor))
-                for case in cases(arguments.data, name, arguments.limit)
+                for case in cases(arguments.data, name, stride * arguments.sparser)
             ]
             result[f"{name} {degradation}"] = summarise(measured)
             overall = result[f"{name} {degradation}"]["all"]

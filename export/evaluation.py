@@ -1,7 +1,7 @@
 """Pictures, groups and scores by which the exported X-ray graphs are judged, through ONNX Runtime."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from export.data.degradations import bicubic, downscale
 from export.data.xray import read_grey
 from export.graph_cxr import run
 from export.lpips import Lpips
-from export.models.resample import DEGRADATIONS
 
 
 @dataclass(frozen=True)
@@ -24,19 +23,18 @@ class PictureSet:
 
     folder: str
     side: int | None
-    degradations: tuple[str, ...]
+    strides: Mapping[str, int]
+    """Degradation to n: every n-th picture is measured."""
     antialiased: bool = False
     """Whether the high resolution itself is made by area means instead of cv2 cubic."""
-    stride: int = 1
-    """Every n-th picture is used."""
 
 
 SETS = {
-    "nih-256": PictureSet("cxr/val", 256, DEGRADATIONS),
-    "nih-256-antialiased": PictureSet("cxr/val", 256, ("cubic", "antialiased"), antialiased=True, stride=2),
-    "nih-512": PictureSet("cxr/val", None, ("cubic", "antialiased"), stride=4),
-    "nih-1024-256": PictureSet("cxr/val_1024", 256, ("cubic",)),
-    "hannover-256": PictureSet("cxr_hannover", 256, ("cubic",)),
+    "nih-256": PictureSet("cxr/val", 256, {"cubic": 1, "area": 3, "antialiased": 3}),
+    "nih-256-antialiased": PictureSet("cxr/val", 256, {"cubic": 4, "antialiased": 4}, antialiased=True),
+    "nih-512": PictureSet("cxr/val", None, {"cubic": 7, "antialiased": 7}),
+    "nih-1024-256": PictureSet("cxr/val_1024", 256, {"cubic": 1}),
+    "hannover-256": PictureSet("cxr_hannover", 256, {"cubic": 3}),
 }
 """NIH ChestX-ray14 validation patients and, as another institution, the Hannover COVID-19 pictures."""
 
@@ -75,12 +73,12 @@ class Judge:
         return scores
 
 
-def cases(data: Path, name: str, limit: int | None = None) -> Iterator[Case]:
+def cases(data: Path, name: str, stride: int = 1) -> Iterator[Case]:
     """Read the pictures of one of `SETS`, with patient, sex and view from ``cxr_labels.csv``."""
     chosen = SETS[name]
     with (data / "cxr_labels.csv").open(newline="") as file:
         labels = {Path(row["file"]).name: row for row in csv.DictReader(file)}
-    for path in sorted((data / chosen.folder).glob("*.png"))[:: chosen.stride][:limit]:
+    for path in sorted((data / chosen.folder).glob("*.png"))[::stride]:
         row = labels.get(path.name, {})
         high = read_grey(path)
         if chosen.side:

@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--network", type=Path, required=True)
     parser.add_argument("--calibration", type=Path, required=True)
     parser.add_argument("--quality", type=Path, required=True)
+    parser.add_argument("--note", default="", help="what else happened during the training run")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     checkpoint = torch.load(arguments.run / "checkpoint.pt", weights_only=False)
@@ -80,6 +81,7 @@ def main() -> None:
             "steps": checkpoint["step"],
             "command": f"python -m export.recipes.cxr --data DIR --lpips DIR --out DIR --model {arguments.model}",
             "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+            "note": arguments.note,
             "hardware": "2 CPU cores, float32",
             "torch": torch.__version__,
         },
@@ -90,7 +92,7 @@ def main() -> None:
 
 def effective_radii(network: torch.nn.Module, data: Path, fidelity: float) -> dict[str, int]:
     """Return the overlap in input pixels beyond which a tile equals the whole, per tolerance; worst of 4 pictures."""
-    pictures = [downscale(case.high, "cubic") for case in list(cases(data, "nih-512"))[::6]]
+    pictures = [downscale(case.high, "cubic") for case in cases(data, "nih-512", 24)]
     return {
         f"{tolerance} grey levels": max(
             inspect_cxr.effective_radius(network, low, fidelity, tolerance) for low in pictures
@@ -101,7 +103,7 @@ def effective_radii(network: torch.nn.Module, data: Path, fidelity: float) -> di
 
 def truth_measurement_rms(data: Path) -> float:
     """Return the measurement residual of the true pictures themselves: what rounding and clipping explain."""
-    chosen = list(cases(data, "nih-256"))
+    chosen = list(cases(data, "nih-256", 3))
     return round(sum(measurement_rms(case.high, downscale(case.high, "cubic")) for case in chosen) / len(chosen), 4)
 
 

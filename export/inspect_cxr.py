@@ -18,14 +18,16 @@ ON, AUTOMATIC, EIGHT_BIT = torch.ones(1), torch.zeros(3), torch.tensor([1 / 255]
 def receptive_field_radius(network: CxrSuperResolution, side: int = 161) -> int:
     """Return how many input pixels per side of an input pixel can change its 4 x 4 output pixels, consistency included.
 
-    Measured by gradient on a copy whose convolutions are positive, so that no path vanishes in a ReLU or by rounding.
+    Measured by gradient on a copy whose convolutions are positive, so that no path vanishes in a ReLU,
+    by clipping or by rounding.
     """
+    random = torch.Generator().manual_seed(0)
     positive = copy.deepcopy(network).double()
     for module in positive.modules():
         if isinstance(module, nn.Conv2d):
-            nn.init.constant_(module.weight, 1 / module.weight[0].numel())
+            module.weight.data = torch.rand(module.weight.shape, generator=random).double() / module.weight[0].numel()
             nn.init.constant_(module.bias, 0.01)
-    random = torch.Generator().manual_seed(0)
+    positive.outputs.weight.data *= 0.01
     image = 0.4 + 0.2 * torch.rand(1, 1, side, side, generator=random, dtype=torch.float64)
     image.requires_grad_()
     dials = (value.double() for value in (torch.zeros(1), AUTOMATIC, 1e-2 * ON, 0 * ON))
@@ -45,7 +47,7 @@ def effective_radius(network: CxrSuperResolution, low: np.ndarray, fidelity: flo
     """
     whole = _run(network, low, fidelity)
     middle = low.shape[1] // 2
-    for radius in range(0, middle, 2):
+    for radius in range(0, middle, 4):
         tile = _run(network, low[:, middle - radius :], fidelity)
         if np.abs(tile[:, 4 * radius :] - whole[:, 4 * middle :]).max() <= tolerance:
             return radius
@@ -59,7 +61,7 @@ def blob_energy_left(
     """Plant a Gaussian blob of 20 grey levels before the consistency step of cubic pictures; return the energy left."""
     shares = []
     random = np.random.default_rng(0)
-    for case in list(cases(data, "nih-256"))[:: max(1, 80 // pictures)][:pictures]:
+    for case in list(cases(data, "nih-256", 10))[:pictures]:
         image = _tensor(downscale(case.high, "cubic"))
         heads = network.heads(image)
         picture = network.filter(heads.mean + network.detail_gain * (1 - fidelity) * heads.detail, image)
@@ -73,10 +75,10 @@ def blob_energy_left(
 
 
 @torch.no_grad()
-def downscaler_confusion(network: CxrSuperResolution, data: Path, stride: int = 3) -> dict[str, dict[str, float]]:
+def downscaler_confusion(network: CxrSuperResolution, data: Path, stride: int = 6) -> dict[str, dict[str, float]]:
     """Return, per true degradation of 256 px validation pictures, the mean weight that each downscaler gets."""
     table = {}
-    chosen = list(cases(data, "nih-256"))[::stride]
+    chosen = list(cases(data, "nih-256", stride))
     for degradation in DEGRADATIONS:
         weights = []
         for case in chosen:

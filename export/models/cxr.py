@@ -17,7 +17,7 @@ class CxrSuperResolution(nn.Module):
     field and none pools over the picture, so tiles with enough overlap equal the whole.
     """
 
-    def __init__(self, channels: int, blocks: int, features: int, detail_gain: float = 1.25) -> None:
+    def __init__(self, channels: int, blocks: int, features: int, detail_gain: float = 1.5) -> None:
         super().__init__()
         self.detail_gain = detail_gain
         self.stem = nn.Conv2d(1, channels, 3, padding=1)
