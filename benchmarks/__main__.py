@@ -9,7 +9,7 @@ import argparse
 import importlib
 import sys
 
-BENCHMARKS = {"runtime": "benchmarks.runtime"}
+BENCHMARKS = {"runtime": "benchmarks.runtime", "published": "benchmarks.published"}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -62,7 +62,7 @@ def check_memory(machine: Machine, python: Interpreter, root: Path) -> Iterator[
     """Check the free memory."""
     free, total = (f"{size / (1 << 30):.1f} GiB" for size in (machine.memory_available, machine.memory_total))
     if machine.memory_available < LEAST_MEMORY:
-        remedy = "close other programs, raise the container's limit, or use --model cxr-x4-fast --tile 128"
+        remedy = "close other programs, raise the container's limit, or use --model cxr-x4-fast"
         yield Check("memory", "problem", f"{free} free of {total}, less than 2 GiB", remedy)
     else:
         yield Check("memory", "ok", f"{free} free of {total}")
