@@ -41,7 +41,7 @@ def execute(arguments: argparse.Namespace) -> int:
         restore = _restore_one if is_single else _restore_all
         records = restore(jobs, restorer, arguments)
         document = {"results": records, "load_ms": load_ms, **restorer.meta()}
-        notes = restorer.package.notes
+        notes = restorer.notes
     failed = [record["error"] for record in records if record["status"] == "failed"]
     if arguments.json:
         result_json({**document, "failed": len(failed)})

@@ -58,7 +58,11 @@ def find_face(graph: OnnxGraph, layout: Layout | None, color: Color | None, note
         channels = 1 if color in ("grey", "y") else 3
     if channels not in (1, 3):
         many = "a dynamic number of" if channels == -1 else str(channels)
-        hint = "give the colour order, e.g. --color rgb" if channels == -1 else "edgesr runs 1 or 3, or give --layout"
+        hint = (
+            "give the colour order, e.g. --channel-order rgb"
+            if channels == -1
+            else "edgesr runs 1 or 3, or give --layout"
+        )
         raise ModelError(f"{path}: the input {show(image.name)} has {many} channels; {hint}")
     h, w = (shape[2], shape[3]) if found == "NCHW" else (shape[1], shape[2])
     if (h == -1) != (w == -1):

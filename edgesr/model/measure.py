@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 OpenProbe = Callable[[Path], Callable[[Mapping[str, "Array"]], Mapping[str, "Array"]]]
 """Opens an ONNX file and returns a function that runs it on arrays by name."""
 
-_REVISION = 1
+_REVISION = 2
 """Raise when the measurements change, so that nothing old is remembered."""
 _TRIAL = 64
 

@@ -23,7 +23,7 @@ from edgesr.pipelines.network import RestoreNetwork, Settings, Timings
 from edgesr.pipelines.planes import check_channels
 from edgesr.pipelines.result import Result
 from edgesr.pipelines.sources import Sources, read_sources
-from edgesr.pipelines.tilesize import tiles_for
+from edgesr.pipelines.tilesize import has_full_context, tiles_for
 from edgesr.types import Array
 
 
@@ -64,6 +64,16 @@ class Restorer:
     def scale(self) -> int:
         """Enlargement in each direction."""
         return self.descriptor.scale
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about this model: what was inferred about a bare ONNX file, and what is not exact."""
+        if has_full_context(self.descriptor):
+            return self.package.notes
+        return (
+            *self.package.notes,
+            "its receptive field is unknown or larger than its tiles: pictures of several tiles are blended, not exact",
+        )
 
     @property
     def device(self) -> str:

@@ -79,10 +79,10 @@ def least_tile(descriptor: ModelDescriptor) -> int:
 
 
 def _cut(descriptor: ModelDescriptor, h: int, w: int, tile: tuple[int, int], *, stretch: float) -> Tiles:
-    radius, blend = _context(descriptor)
     size = descriptor.size
     spans = []
     for length, side in zip((h, w), tile, strict=True):
+        radius, blend = _fitted(descriptor, side)
         padded = round_up(max(length, size.minimum), size.multiple)
         if padded <= side * stretch:
             side = side if size.fixed else padded
@@ -90,6 +90,22 @@ def _cut(descriptor: ModelDescriptor, h: int, w: int, tile: tuple[int, int], *, 
         else:
             spans.append(plan_axis(length, side, radius=radius, blend=blend, multiple=size.multiple))
     return Tiles(spans[0], spans[1], tile)
+
+
+def has_full_context(descriptor: ModelDescriptor) -> bool:
+    """Tell whether the network's tiles hold its whole receptive field, so that no seam can show."""
+    sides = descriptor.size.fixed or ()
+    return descriptor.receptive_field is not None and all(_fitted(descriptor, n) == _context(descriptor) for n in sides)
+
+
+def _fitted(descriptor: ModelDescriptor, side: int) -> tuple[int, int]:
+    """Return the context and blend for tiles of ``side``: the full ones, or where a fixed size is less, what fits."""
+    radius, blend = _context(descriptor)
+    multiple = descriptor.size.multiple
+    if descriptor.size.fixed is None or side >= smallest_tile(radius=radius, blend=blend, multiple=multiple):
+        return radius, blend
+    blend = max(1, min(blend, (side - 2 * multiple) // 6))
+    return max(0, min(radius, (side - 2 * multiple - 3 * blend) // 2)), blend
 
 
 def _context(descriptor: ModelDescriptor) -> tuple[int, int]:

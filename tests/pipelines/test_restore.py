@@ -240,3 +240,11 @@ def test_wrong_options_are_refused_with_what_is_possible(make_restorer):
         make_restorer().restore(picture(5, 5), uncertainty=True)
     with pytest.raises(UsageError, match="fixed 48 x 48"):
         make_restorer(size=48, tile=64)
+
+
+def test_small_fixed_tiles_shrink_their_context_and_say_so(make_restorer):
+    whole, fixed = make_restorer(receptive_field=None), make_restorer(size=24, receptive_field=None)
+    image = picture(70, 55, dtype=np.float32)
+    assert np.abs(fixed(image) - whole(image)).max() < 0.2
+    assert any("blended, not exact" in note for note in fixed.notes)
+    assert not make_restorer().notes
