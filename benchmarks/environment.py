@@ -60,6 +60,12 @@ def record_environment() -> Environment:
     )
 
 
+def child_environment() -> dict[str, str]:
+    """Return the variables for processes that run this checkout, with bytecode kept as in an installation."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPATH": str(ROOT)}
+
+
 def load_per_core() -> float | None:
     """Return the load of the last minute divided by the usable cores, None where the system does not say."""
     try:

@@ -7,7 +7,6 @@ the large one, through the code of ``edgesr run``, and prints what it measured a
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.environment import ROOT
+from benchmarks.environment import child_environment
 from benchmarks.runtime.networks import Subject, picture
 
 
@@ -47,8 +46,7 @@ def measure_memory(subject: Subject, sides: list[int], folder: Path, *, threads:
         source, target = _write(folder, side), folder / "restored.png"
         words = [subject.model, str(small), str(source), str(target), str(threads)]
         command = [sys.executable, "-m", "benchmarks.runtime.memory", *words]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=child_environment(), capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{subject.name} on {side} x {side} failed: {done.stderr.strip()}")
         found.append(Footprint(subject.name, side, **json.loads(done.stdout.splitlines()[-1])))

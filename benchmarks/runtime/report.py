@@ -51,8 +51,8 @@ def _starts(results: Results) -> str:
     return _section(
         "Start-up",
         f"Fresh processes, {results.plan.starts} of each in turn after one that is not counted (files are in the page "
-        "cache, models unpacked). Median [minimum - maximum]. The bare script imports numpy and onnxruntime, loads the "
-        "network and runs it once on 64 x 64 zeros, without reading or writing a picture.",
+        "cache, bytecode is compiled, models are unpacked). Median [minimum - maximum]. The bare script imports numpy "
+        "and onnxruntime, loads the network and runs it once on 64 x 64 zeros, without reading or writing a picture.",
         ["command", "wall s", "CPU s"],
         rows,
     )

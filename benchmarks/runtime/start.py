@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.environment import ROOT
+from benchmarks.environment import child_environment
 from benchmarks.runtime.networks import Subject
 
 _BARE = """
@@ -52,7 +51,7 @@ def measure_starts(models: list[Subject], folder: Path, *, threads: int, rounds:
         commands[f"edgesr run 64x64 -m {subject.name}"] = [python, "-m", "edgesr", "run", *words]
         path = str(subject.package().part_path("network"))
         commands[f"bare ONNX Runtime, same network ({subject.name})"] = [python, "-c", _BARE, path, str(threads)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = child_environment()
     found = {name: Start(name, [], []) for name in commands}
     for index in range(-1, rounds):
         for name, words in commands.items():
