@@ -66,6 +66,8 @@ def measure(
                 *values["range"], *values["output_range"]
             )
         )
+        if given is None and values["range"] == RANGES[0]:
+            notes.append("a network trained on -1 .. 1 may look the same; if this one was, give --range=-1,1")
     except ModelError:
         if given is None and face.image.dtype != "uint8":
             raise

@@ -26,8 +26,6 @@ _TRACKS = 0.1
 """Largest error, as a fraction of the value range, of an output that still follows the input."""
 _CLEARLY = 1.25, 1e-3
 """By which factor and amount a range must fit better than [0, 1] to be chosen over it."""
-_SHARPER = 0.98
-"""Below which ratio of errors a range is said to restore a sharp picture better than another."""
 _PHASES = (0, 1, 3)
 """Places, in pixels, where a change is tried: a strided network looks further from some pixels than from others."""
 
@@ -125,32 +123,12 @@ def find_range(probe: Probe, size: tuple[int, int], scale: int, candidates: tupl
         for output_range, error in _errors(probe, size, scale, (low, high)):
             fits[(low, high), output_range] = error
     best = min(fits, key=lambda pair: fits[pair])
-    unit, signed = (RANGES[0], RANGES[0]), (RANGES[2], RANGES[2])
-    close = fits[best] * _CLEARLY[0] + _CLEARLY[1]
-    if unit in fits and fits[unit] <= close:
-        # Enlarging commutes with a change of range wherever a network adds little; only its detail tells them apart.
-        is_signed = fits.get(signed, np.inf) <= close and scale > 1
-        best = signed if is_signed and _sharper(probe, size, scale, signed[0], unit[0]) else unit
+    unit = (RANGES[0], RANGES[0])
+    if unit in fits and fits[unit] <= fits[best] * _CLEARLY[0] + _CLEARLY[1]:
+        best = unit
     if not fits[best] <= _TRACKS:
         raise ModelError("its output follows the input in no known value range; give the range, e.g. --range 0 255")
     return best
-
-
-def _sharper(probe: Probe, size: tuple[int, int], scale: int, first: Range, second: Range) -> bool:
-    """Tell whether the network restores a sharp picture clearly better in the first range than in the second."""
-    h, w = size
-    y, x = np.mgrid[0 : h * scale, 0 : w * scale] / scale
-    spokes = np.arctan2(y - 0.45 * h, x - 0.55 * w) * 12 % (2 * np.pi) < np.pi
-    rings = np.hypot(y - 0.3 * h, x - 0.3 * w) % 14 < 7
-    large: Doubles = 0.25 + 0.3 * spokes + 0.2 * rings
-    small: Doubles = large.reshape(h, scale, w, scale).mean(axis=(1, 3))
-    border = min(_BORDER, h // 4, w // 4) * scale
-    inner = (slice(border, h * scale - border), slice(border, w * scale - border))
-    errors = []
-    for low, high in (first, second):
-        result = (probe(small * (high - low) + low).mean(axis=2) - low) / (high - low)
-        errors.append(float(np.sqrt(np.mean((result - large)[inner] ** 2))))
-    return errors[0] < errors[1] * _SHARPER
 
 
 def _errors(probe: Probe, size: tuple[int, int], scale: int, given: Range) -> list[tuple[Range, float]]:

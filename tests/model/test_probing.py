@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from edgesr.model.probing import RANGES, Probe, find_range, measure_receptive_field
+from edgesr.model.probing import Probe, measure_receptive_field
 from tests.model.samples import enlarge, info, probe, save
 
 
@@ -85,36 +85,3 @@ def test_dead_units_do_not_hide_the_receptive_field(tmp_path: Path) -> None:
     ]
     weights = {"w": np.full((1, 1, 5, 5), 0.04, np.float32), "t": np.array([0.9], np.float32)}
     assert radius(chain(tmp_path / "x.onnx", *nodes, weights=weights)) == 2
-
-
-def deblurring(path: Path, low: float, high: float) -> Path:
-    """Enlarge twice and sharpen the edges between middle greys, which is right in one value range only."""
-    nodes = [
-        helper.make_node("Sub", ["image", "low"], ["shifted"]),
-        helper.make_node("Div", ["shifted", "span"], ["unit"]),
-        helper.make_node("Resize", ["unit", "", "scales"], ["large"], mode="linear"),
-        helper.make_node("Conv", ["large", "blur"], ["soft"], pads=[2, 2, 2, 2]),
-        helper.make_node("Sub", ["large", "soft"], ["edges"]),
-        helper.make_node("Sub", ["one", "large"], ["inverse"]),
-        helper.make_node("Mul", ["large", "inverse"], ["middle"]),
-        helper.make_node("Mul", ["edges", "middle"], ["weighted"]),
-        helper.make_node("Mul", ["weighted", "gain"], ["detail"]),
-        helper.make_node("Add", ["large", "detail"], ["sharp"]),
-        helper.make_node("Mul", ["sharp", "span"], ["scaled"]),
-        helper.make_node("Add", ["scaled", "low"], ["upscaled"]),
-    ]
-    weights = {
-        "low": np.array([low], np.float32),
-        "span": np.array([high - low], np.float32),
-        "scales": np.array([1, 1, 2, 2], np.float32),
-        "blur": np.full((1, 1, 5, 5), 1 / 25, np.float32),
-        "gain": np.array([6.0], np.float32),
-        "one": np.array([1.0], np.float32),
-    }
-    return save(path, nodes, [info("image", 1, 1, "h", "w")], [info("upscaled", 1, 1, "sh", "sw")], weights)
-
-
-@pytest.mark.parametrize("values", [(0.0, 1.0), (-1.0, 1.0)])
-def test_a_symmetric_range_is_told_from_the_unit_range_by_its_sharpness(tmp_path: Path, values: Any) -> None:
-    opened = Probe(probe(deblurring(tmp_path / "x.onnx", *values)), "image", "upscaled", "NCHW", 1, "float32", {})
-    assert find_range(opened, (64, 64), 2, RANGES) == (values, values)
