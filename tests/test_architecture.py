@@ -23,7 +23,7 @@ ALLOWED = {
     "model": BASE,
     "image": BASE,
     "device": BASE,
-    "engines": BASE,
+    "engines": BASE | {"device"},
     "pipelines": BASE | {"model", "image", "device", "engines"},
     "doctor": BASE | {"model", "image", "device", "engines"},
     "cli": BASE | {"model", "image", "device", "engines", "pipelines", "doctor", "__init__"},

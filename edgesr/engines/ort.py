@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edgesr.device import usable_cores
 from edgesr.engines.base import Buffer, TensorSpec
 from edgesr.engines.checks import check_tensors
 from edgesr.engines.ort_buffers import HostBuffer, OrtValueBuffer
@@ -70,6 +71,9 @@ class OrtBackend:
                     f"({onnxruntime.__version__}) lacks: it offers {', '.join(sorted(offered))}{remedy}"
                 )
         if kind == "cuda":
+            if hasattr(onnxruntime, "preload_dlls"):
+                # CUDA and cuDNN from NVIDIA's wheels are found only when loaded beforehand.
+                onnxruntime.preload_dlls()
             self.empty((1,), np.dtype(np.float32))
 
     @property
@@ -185,11 +189,6 @@ class OrtEngine:
             raise ModelError(f"{self._file_name}: tensor {node.name!r} has type {node.type}, which edgesr cannot pass")
         shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in node.shape)
         return TensorSpec(node.name, shape, np.dtype(_DTYPES[node.type]))
-
-
-def usable_cores() -> int:
-    """Count the cores that this process may run on, which in a container can be fewer than the machine's."""
-    return len(os.sched_getaffinity(0))
 
 
 def _translate(error: Exception, what: str, kind: type[EdgesrError]) -> EdgesrError:

@@ -34,7 +34,14 @@ def from_float(array: Array, dtype: np.dtype[np.generic] | type[np.generic] | st
         raise InputError(f"out must be {target} {array.shape}, got {result.dtype} {result.shape}; allocate it so")
     if array.size == 0:
         return result
-    top = 1 if target == np.float32 else int(np.iinfo(target).max)
+    for source, sink in _planes(array, result):
+        _convert(source, sink)
+    return result
+
+
+def _convert(array: Array, result: Array) -> None:
+    """Clip, round and cast ``array`` into ``result`` block by block, so that the work stays in the cache."""
+    top = 1 if result.dtype == np.float32 else int(np.iinfo(result.dtype).max)
     source, sink = _flat(array, result)
     step = max(1, BLOCK // max(1, source[0].size))
     work = np.float64 if array.dtype == np.float64 else np.float32
@@ -50,7 +57,13 @@ def from_float(array: Array, dtype: np.dtype[np.generic] | type[np.generic] | st
         if top > 1:
             np.rint(values, out=values)
         np.copyto(sink[start : start + step], values, casting="unsafe")
-    return result
+
+
+def _planes(array: Array, result: Array) -> list[tuple[Array, Array]]:
+    """Split ``(H, W, C)`` whose channels lie apart in memory, as networks return them, into its channels."""
+    if array.ndim == 3 and 1 < array.shape[2] <= 4 and abs(array.strides[2]) > abs(array.strides[1]):
+        return [(array[..., channel], result[..., channel]) for channel in range(array.shape[2])]
+    return [(array, result)]
 
 
 def check_pixels(array: object) -> Array:

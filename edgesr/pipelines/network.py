@@ -178,7 +178,7 @@ class Workspace:
         low, high = descriptor.output_range
         if (low, high) != (0.0, 1.0):
             image = np.multiply(image - np.float32(low), np.float32(1.0 / (high - low)), dtype=np.float32)
-        if not np.isfinite(image.sum(dtype=np.float64)):
+        if not np.isfinite(image.sum()):
             raise BackendError(
                 f"model {descriptor.name} produced NaN or infinite pixels; if this is an FP16 model, use its FP32 form"
             )

@@ -45,6 +45,8 @@ def run_planes(pixels: FloatArray, run: Run, descriptor: ModelDescriptor, *, wit
         results = [_through_three(color, run, descriptor, with_scale=with_scale)]
     elif descriptor.input.color == "y" and colors == 3:
         results = [_luma(color, run, descriptor, with_scale=with_scale)]
+    elif channels == 1:
+        return run(color)
     else:
         results = [run(color[..., i : i + 1]).copy() for i in range(colors)]
     if len(results) == 1 and channels == colors:

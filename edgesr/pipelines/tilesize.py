@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from edgesr.device import available_memory
 from edgesr.errors import OutOfMemoryError, UsageError
 from edgesr.model.descriptor import ModelDescriptor
-from edgesr.pipelines.tiling import Span, plan_axis, round_up, smallest_tile
+from edgesr.pipelines.tiling import Span, balanced_tile, plan_axis, round_up, smallest_tile
 
 DEFAULT_TILE = 512
 SMALL_TILE = 256
@@ -88,6 +88,8 @@ def _cut(descriptor: ModelDescriptor, h: int, w: int, tile: tuple[int, int], *, 
             side = side if size.fixed else padded
             spans.append([Span(0, side, 0, length, 0, 0)])
         else:
+            if size.fixed is None:
+                side = balanced_tile(length, side, radius=radius, blend=blend, multiple=size.multiple)
             spans.append(plan_axis(length, side, radius=radius, blend=blend, multiple=size.multiple))
     return Tiles(spans[0], spans[1], tile)
 

@@ -56,6 +56,17 @@ def plan_axis(length: int, tile: int, *, radius: int, blend: int, multiple: int 
     ]
 
 
+def balanced_tile(length: int, tile: int, *, radius: int, blend: int, multiple: int = 1) -> int:
+    """Return the least tile side that cuts ``length`` into as many tiles as ``tile`` does: less work."""
+    padded = round_up(length, multiple)
+    count = len(plan_axis(length, tile, radius=radius, blend=blend, multiple=multiple))
+    side = round_up(-(-(padded + (count - 1) * (2 * radius + blend)) // count), multiple)
+    side = max(side, smallest_tile(radius=radius, blend=blend, multiple=multiple))
+    while len(plan_axis(length, side, radius=radius, blend=blend, multiple=multiple)) > count:
+        side += multiple
+    return min(side, tile)
+
+
 def smallest_tile(*, radius: int, blend: int, multiple: int = 1) -> int:
     """Return the least tile side that leaves a core of twice the blend between its two contexts."""
     return round_up(2 * radius + 3 * blend + 2 * multiple, multiple)

@@ -185,7 +185,7 @@ def test_out_of_memory_is_met_with_smaller_tiles(make_restorer):
 
     restorer._network.engine.run = stingy
     np.testing.assert_allclose(restorer(image), expected, atol=3e-7)
-    assert sizes[:3] == [200, 100, 50]
+    assert sizes[:3] == [200, 76, 38]
 
 
 def test_memory_that_is_never_enough_is_an_error_with_a_remedy(make_restorer):
