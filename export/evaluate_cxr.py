@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--network", type=Path, required=True)
     parser.add_argument("--calibration", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--sets", nargs="*", choices=SETS, default=list(SETS), help="measure only these")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--sparser", type=int, default=1, help="use only every n-th of the pictures, for a quick look")
     arguments = parser.parse_args()
@@ -77,7 +78,8 @@ def main() -> None:
     session = open_graph(arguments.network, arguments.threads)
     with_lpips, without = Judge(arguments.lpips), Judge(None)
     result: dict[str, dict[str, dict[str, Row]]] = {}
-    for name, chosen in SETS.items():
+    for name in arguments.sets:
+        chosen = SETS[name]
         for degradation, stride in chosen.strides.items():
             judge = with_lpips if chosen.side else without
             measured = [

@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="the recipe's --out folder")
     parser.add_argument("--network", type=Path, required=True)
     parser.add_argument("--calibration", type=Path, required=True)
-    parser.add_argument("--quality", type=Path, required=True)
+    parser.add_argument("--quality", type=Path, nargs="+", required=True, help="files of evaluate_cxr, to be joined")
     parser.add_argument("--note", default="", help="what else happened during the training run")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -73,7 +73,7 @@ def main() -> None:
             for sigma in (1, 2, 3, 4)
         },
         "truth_measurement_rms": truth_measurement_rms(arguments.data),
-        "quality": json.loads(arguments.quality.read_text()),
+        "quality": {name: row for path in arguments.quality for name, row in json.loads(path.read_text()).items()},
         "training": {
             "data": TRAINING_DATA,
             "perceptual_loss": PERCEPTUAL_LOSS,

@@ -68,6 +68,7 @@ def export(network: CxrSuperResolution, path: Path) -> onnx.ModelProto:
     model.producer_name = "edgesr"
     del model.opset_import[:]
     model.opset_import.append(onnx.helper.make_opsetid("", 17))
+    _share_constants(model.graph)
     onnx.checker.check_model(model, full_check=True)
     foreign = {node.op_type for node in model.graph.node} - OPERATORS
     if foreign:
@@ -93,6 +94,20 @@ def _fold_constants(path: Path) -> None:
     options.optimized_model_filepath = str(path)
     options.log_severity_level = 3
     onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _share_constants(graph: onnx.GraphProto) -> None:
+    """Keep one copy of equal initializers: a kernel that is used four times is stored once."""
+    first: dict[bytes, str] = {}
+    names = {}
+    for tensor in list(graph.initializer):
+        name, tensor.name = tensor.name, ""
+        names[name] = first.setdefault(tensor.SerializeToString(deterministic=True), name)
+        tensor.name = name
+        if names[name] != name:
+            graph.initializer.remove(tensor)
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
 
 
 def main() -> None:

@@ -26,6 +26,9 @@ class CxrSuperResolution(nn.Module):
         self.refine = nn.Conv2d(features, features + 4, 3, padding=1)
         self.outputs = nn.Conv2d(features + 4, 3, 3, padding=1)
         self.degradation = nn.Conv2d(channels, len(DEGRADATIONS), 3, padding=1)
+        with torch.no_grad():
+            self.stem.weight -= self.stem.weight.mean((2, 3), keepdim=True)
+            self.stem.weight *= 20
         nn.init.zeros_(self.outputs.weight)
         nn.init.zeros_(self.outputs.bias)
         self.upsample = BicubicUpsampler()
