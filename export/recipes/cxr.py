@@ -47,7 +47,7 @@ class Recipe:
     seed: int = 20261121
 
 
-RECIPES = {"cxr-x4": Recipe(), "cxr-x4-fast": replace(Recipe(), steps=2600, mean_share=0.4, learning_rate=2.5e-3)}
+RECIPES = {"cxr-x4": Recipe(), "cxr-x4-fast": replace(Recipe(), steps=3900, mean_share=0.4, learning_rate=2.5e-3)}
 
 
 class Trainer:
