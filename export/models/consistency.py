@@ -17,9 +17,9 @@ class DataConsistency(nn.Module):
     or 1) only bounds the result from one side: the true picture is never pushed away from.
     """
 
-    def __init__(self, iterations: int = 4) -> None:
+    def __init__(self, cubic_logit: float = 0.0, iterations: int = 4) -> None:
         super().__init__()
-        self.iterations = iterations
+        self.cubic_logit, self.iterations = cubic_logit, iterations
         self.upsample = LanczosUpsampler()
         self.downscale = Downscalers()
 
@@ -35,16 +35,17 @@ class DataConsistency(nn.Module):
             picture = (picture + self.upsample(correction)).clamp(0, 1)
         return picture
 
-    @staticmethod
-    def weights(logits: Tensor, degradation: Tensor) -> Tensor:
+    def weights(self, logits: Tensor, degradation: Tensor) -> Tensor:
         """Return weights of the downscalers ``(N, 3, H, W)`` that sum to 1.
 
         ``logits`` ``(N, 3, H, W)`` are the network's opinion, averaged over a smooth window of 6 pixels radius by
-        small windows in a row (the DLA has no larger ones); ``degradation`` ``(3,)`` adds the user's.
+        small windows in a row (the DLA has no larger ones). ``degradation`` ``(3,)`` adds the user's; ``cubic_logit``
+        keeps a small network with its most frequent case where it is unsure.
         """
         for _ in range(2):
             logits = functional.avg_pool2d(logits, 7, stride=1, padding=3, count_include_pad=False)
-        return torch.softmax(CONFIDENCE * logits + degradation.reshape(1, len(DEGRADATIONS), 1, 1), dim=1)
+        prior = degradation + torch.tensor([self.cubic_logit, 0.0, 0.0]).to(degradation)
+        return torch.softmax(CONFIDENCE * logits + prior.reshape(1, len(DEGRADATIONS), 1, 1), dim=1)
 
 
 class Measurement:

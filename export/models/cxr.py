@@ -17,9 +17,12 @@ class CxrSuperResolution(nn.Module):
     field and none pools over the picture, so tiles with enough overlap equal the whole.
     """
 
-    def __init__(self, channels: int, blocks: int, features: int, detail_gain: float = 1.5) -> None:
+    def __init__(
+        self, channels: int, blocks: int, features: int, cubic_logit: float = 0.0, detail_gain: float = 1.5
+    ) -> None:
         super().__init__()
         self.detail_gain = detail_gain
+        self.consistency = DataConsistency(cubic_logit)
         self.stem = nn.Conv2d(1, channels, 3, padding=1)
         self.body = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
         self.expand = nn.Conv2d(channels, features * SCALE**2, 3, padding=1)
@@ -33,7 +36,6 @@ class CxrSuperResolution(nn.Module):
         nn.init.zeros_(self.outputs.bias)
         self.upsample = BicubicUpsampler()
         self.filter = LatticeFilter()
-        self.consistency = DataConsistency()
 
     def heads(self, image: Tensor) -> Heads:
         """Take ``(N, 1, H, W)`` in [0, 1]; return what the convolutions predict, before consistency."""
@@ -87,7 +89,7 @@ def cxr_x4() -> CxrSuperResolution:
 
 def cxr_x4_fast() -> CxrSuperResolution:
     """Build the network for small devices, at most 60,000 parameters."""
-    return CxrSuperResolution(channels=24, blocks=4, features=4)
+    return CxrSuperResolution(channels=24, blocks=4, features=4, cubic_logit=2.0)
 
 
 MODELS = {"cxr-x4": cxr_x4, "cxr-x4-fast": cxr_x4_fast}

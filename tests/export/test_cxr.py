@@ -91,7 +91,7 @@ def test_a_saturated_pixel_bounds_the_picture_from_one_side_only() -> None:
 def test_the_user_decides_the_downscaler() -> None:
     logits = torch.randn(1, 3, 20, 20, generator=torch.Generator().manual_seed(0))
     for index, name in enumerate(DEGRADATIONS):
-        assert DataConsistency.weights(logits, torch.tensor(FORCED[name]))[:, index].min() > 0.99
+        assert DataConsistency().weights(logits, torch.tensor(FORCED[name]))[:, index].min() > 0.99
 
 
 def test_lattice_filter_removes_a_lattice_and_leaves_slopes_and_edges() -> None:
