@@ -64,7 +64,7 @@ def overrides(facts: dict[str, Any]) -> dict[str, Any]:
         "input": {"color": "grey", "layout": "NCHW", "dtype": "float32", "range": [0.0, 1.0]},
         "output_range": [0.0, 1.0],
         "receptive_field": facts["receptive_field_radius"],
-        "tile": 256,
+        "tile": 512,
         "parts": {"network": {"inputs": roles, "outputs": {"image": "upscaled", "scale": "scale"}}},
         "controls": controls(facts["default_fidelity"]),
         "uncertainty": {

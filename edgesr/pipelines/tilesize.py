@@ -18,8 +18,6 @@ BLEND = 8
 UNKNOWN_RADIUS = 16
 UNKNOWN_BLEND = 32
 """Context and blend for networks whose receptive field is unknown or unbounded."""
-STRETCH = 1.25
-"""A picture that exceeds the tile by at most this factor is run without a cut."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +41,17 @@ def tiles_for(descriptor: ModelDescriptor, h: int, w: int, tile: int | None) -> 
     if size.fixed is not None:
         if tile is not None and (tile, tile) != size.fixed:
             raise UsageError(f"model {descriptor.name} has fixed {_pair(size.fixed)} tiles; leave out --tile {tile}")
-        return _cut(descriptor, h, w, size.fixed, stretch=1.0)
+        return _cut(descriptor, h, w, size.fixed)
     if tile is not None:
         least = least_tile(descriptor)
         if tile < least:
             raise UsageError(f"tile must be at least {least} for model {descriptor.name}, got {tile}")
-        return _cut(descriptor, h, w, (round_up(tile, size.multiple),) * 2, stretch=1.0)
+        return _cut(descriptor, h, w, (round_up(tile, size.multiple),) * 2)
     side = descriptor.tile or DEFAULT_TILE
     if available_memory() < SMALL_MEMORY:
         side = min(side, SMALL_TILE)
     side = round_up(max(side, least_tile(descriptor)), size.multiple)
-    return _cut(descriptor, h, w, (side, side), stretch=STRETCH)
+    return _cut(descriptor, h, w, (side, side))
 
 
 def smaller(descriptor: ModelDescriptor, h: int, w: int, tiles: Tiles, error: BaseException) -> Tiles:
@@ -66,7 +64,7 @@ def smaller(descriptor: ModelDescriptor, h: int, w: int, tiles: Tiles, error: Ba
             f"model {descriptor.name} does not fit into memory with tiles of {used} pixels, the smallest possible; "
             "close other programs or use a smaller model"
         ) from error
-    return _cut(descriptor, h, w, (side, side), stretch=1.0)
+    return _cut(descriptor, h, w, (side, side))
 
 
 def least_tile(descriptor: ModelDescriptor) -> int:
@@ -78,13 +76,13 @@ def least_tile(descriptor: ModelDescriptor) -> int:
     )
 
 
-def _cut(descriptor: ModelDescriptor, h: int, w: int, tile: tuple[int, int], *, stretch: float) -> Tiles:
+def _cut(descriptor: ModelDescriptor, h: int, w: int, tile: tuple[int, int]) -> Tiles:
     size = descriptor.size
     spans = []
     for length, side in zip((h, w), tile, strict=True):
         radius, blend = _fitted(descriptor, side)
         padded = round_up(max(length, size.minimum), size.multiple)
-        if padded <= side * stretch:
+        if padded <= side:
             side = side if size.fixed else padded
             spans.append([Span(0, side, 0, length, 0, 0)])
         else:
