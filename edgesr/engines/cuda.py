@@ -14,6 +14,7 @@ from ctypes import byref, c_float, c_int, c_size_t, c_void_p
 from functools import cached_property, partial
 from typing import Any
 
+from edgesr.engines.cuda_foreign import stream_handle
 from edgesr.engines.cudart import CudaRuntime
 from edgesr.errors import BackendError
 
@@ -111,7 +112,7 @@ class Stream:
         if handle is None:
             device.activate()
             runtime.call("cudaStreamCreateWithFlags", byref(created), _NON_BLOCKING)
-        self._handle: int | None = created.value or 0
+        self._handle = created.value or 0
         free: Callable[[], object] = _nothing if self.is_foreign else partial(_destroy_stream, runtime, self._handle)
         self._free = weakref.finalize(self, runtime.release, free)
 
@@ -130,14 +131,14 @@ class Stream:
     @property
     def handle(self) -> int:
         """The ``cudaStream_t`` as an integer, as ``execute_async_v3`` takes it."""
-        if self._handle is None:
+        if self.is_closed:
             raise BackendError("the stream is closed; open a new one")
         return self._handle
 
     @property
     def is_closed(self) -> bool:
-        """Whether ``close`` was called."""
-        return self._handle is None
+        """Whether the stream was closed."""
+        return not self._free.alive
 
     @property
     def is_default(self) -> bool:
@@ -170,12 +171,11 @@ class Stream:
 
     def close(self) -> None:
         """Wait for the stream's work and destroy it; a foreign one is left to its owner. Closing twice is allowed."""
-        self._handle = None
         self._free()
 
     def drain(self) -> None:
         """Wait as ``synchronize`` does, but return at once when closed and raise nothing; for freeing."""
-        if self._handle is not None:
+        if self._free.alive:
             self.runtime.attempt("cudaStreamSynchronize", self._handle)
 
 
@@ -187,14 +187,14 @@ class Event:
         device.runtime.call("cudaEventCreateWithFlags", byref(created), 0 if timing else _WITHOUT_TIMING)
         self.runtime = device.runtime
         self.is_timed = timing
-        self._handle: int | None = created.value or 0
+        self._handle = created.value or 0
         free = partial(self.runtime.attempt, "cudaEventDestroy", self._handle)
         self._free = weakref.finalize(self, self.runtime.release, free)
 
     @property
     def handle(self) -> int:
         """The ``cudaEvent_t`` as an integer."""
-        if self._handle is None:
+        if not self._free.alive:
             raise BackendError("the event is closed; record a new one")
         return self._handle
 
@@ -203,16 +203,20 @@ class Event:
         """Whether the work before this point is done."""
         code = self.runtime.attempt("cudaEventQuery", self.handle)
         if code not in (0, _NOT_READY):
-            self.synchronize()
+            raise self.runtime.error("cudaEventQuery", code)
         return code == 0
 
     def synchronize(self) -> None:
         """Wait until the work before this point is done."""
         self.runtime.call("cudaEventSynchronize", self.handle)
 
+    def drain(self) -> None:
+        """Wait as ``synchronize`` does, but return at once when closed and raise nothing; for freeing."""
+        if self._free.alive:
+            self.runtime.attempt("cudaEventSynchronize", self._handle)
+
     def close(self) -> None:
         """Destroy the event; closing twice is allowed."""
-        self._handle = None
         self._free()
 
     def __sub__(self, start: Event) -> float:
@@ -222,26 +226,6 @@ class Event:
         milliseconds = c_float()
         self.runtime.call("cudaEventElapsedTime", byref(milliseconds), start.handle, self.handle)
         return milliseconds.value
-
-
-def stream_handle(stream: Any) -> int:
-    """Return the integer handle of a stream of any library.
-
-    Takes integers, ``__cuda_stream__`` (cuda.core, CuPy), ``cuda_stream`` (PyTorch), ``handle`` (pycuda) and ``ptr``
-    (CuPy, Polygraphy).
-    """
-    if isinstance(stream, int) and not isinstance(stream, bool):
-        handle: Any = stream
-    elif hasattr(stream, "__cuda_stream__"):
-        protocol = stream.__cuda_stream__
-        handle = (protocol() if callable(protocol) else protocol)[1]
-    else:
-        names = ("cuda_stream", "handle", "ptr")
-        handle = next((getattr(stream, name) for name in names if hasattr(stream, name)), None)
-    handle = getattr(handle, "value", handle)
-    if not isinstance(handle, int) or isinstance(handle, bool) or handle < 0:
-        raise BackendError(f"not a CUDA stream: {stream!r}; pass its integer handle")
-    return handle
 
 
 def _destroy_stream(runtime: CudaRuntime, handle: int) -> None:

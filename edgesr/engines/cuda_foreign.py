@@ -56,6 +56,26 @@ def foreign(array: Any, *, stream: int = LEGACY_STREAM) -> Foreign:
     )
 
 
+def stream_handle(stream: Any) -> int:
+    """Return the integer handle of a stream of any library.
+
+    Takes integers, ``__cuda_stream__`` (cuda.core, CuPy), ``cuda_stream`` (PyTorch), ``handle`` (pycuda) and ``ptr``
+    (CuPy, Polygraphy).
+    """
+    if isinstance(stream, int) and not isinstance(stream, bool):
+        handle: Any = stream
+    elif hasattr(stream, "__cuda_stream__"):
+        protocol = stream.__cuda_stream__
+        handle = (protocol() if callable(protocol) else protocol)[1]
+    else:
+        names = ("cuda_stream", "handle", "ptr")
+        handle = next((getattr(stream, name) for name in names if hasattr(stream, name)), None)
+    handle = getattr(handle, "value", handle)
+    if not isinstance(handle, int) or isinstance(handle, bool) or handle < 0:
+        raise BackendError(f"not a CUDA stream: {stream!r}; pass its integer handle")
+    return handle
+
+
 def interface(ptr: int, shape: tuple[int, ...], dtype: np.dtype[Any], stream: int) -> dict[str, Any]:
     """Describe memory for ``__cuda_array_interface__``; ``stream`` is the handle of the stream that writes it."""
     return {

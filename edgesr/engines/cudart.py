@@ -124,16 +124,23 @@ class CudaRuntime:
 
     def call(self, name: str, *args: Any) -> None:
         """Call a function of the library; raise BackendError, or OutOfMemoryError, when it returns an error."""
-        code = self._functions[name](*args)
+        code = self.attempt(name, *args)
         if code:
-            raise self._explain(name, code)
+            raise self.error(name, code)
 
     def attempt(self, name: str, *args: Any) -> int:
-        """Call a function and return its error code, 0 for success."""
+        """Call a function and return its error code, 0 for success.
+
+        The library's own memory of the error is cleared, so that other libraries do not find it and fail.
+        """
         code: int = self._functions[name](*args)
         if code:
             self._functions["cudaGetLastError"]()
         return code
+
+    def error(self, name: str, code: int) -> BackendError:
+        """Make the error for ``code``, returned by the function ``name``."""
+        return cuda_error(name, code, self._text("cudaGetErrorName", code), self._text("cudaGetErrorString", code))
 
     def release(self, free: Callable[[], object]) -> None:
         """Call ``free``, which gives resources back; during a capture wait until its end.
@@ -174,10 +181,6 @@ class CudaRuntime:
                 self._releases.popleft()()
             finally:
                 self._guard.release()
-
-    def _explain(self, name: str, code: int) -> BackendError:
-        self._functions["cudaGetLastError"]()
-        return cuda_error(name, code, self._text("cudaGetErrorName", code), self._text("cudaGetErrorString", code))
 
     def _text(self, function: str, code: int) -> str:
         text: bytes | None = self._functions[function](code)

@@ -252,7 +252,7 @@ def cudaStreamIsCapturing(fake: FakeCudart, stream: int | None, status: Any) -> 
 @entry(c_void_p, c_int)
 def cudaStreamBeginCapture(fake: FakeCudart, stream: int | None, mode: int) -> None:
     found = fake.stream(stream)
-    if found in fake.default_streams.values():
+    if found is fake.default_streams[0]:
         raise CudaFailureError(NOT_PERMITTED)
     found.begin_capture(mode)
 

@@ -53,15 +53,17 @@ class Memory:
         self._spaces: dict[str, _Space] = {"host": _Space(), "device": _Space()}
         self._live: dict[int, Allocation] = {}
         self._quarantine: deque[Allocation] = deque()
+        self._quarantined = 0
 
     @property
     def live(self) -> list[Allocation]:
         return list(self._live.values())
 
     def used(self, gpu: int) -> int:
-        return sum(a.size for a in self._live.values() if a.gpu == gpu and a.kind == "device")
+        return sum(a.size for a in self.live if a.gpu == gpu and a.kind == "device")
 
     def allocate(self, kind: str, size: int, gpu: int) -> Allocation:
+        self._shrink_quarantine()
         if kind == "device":
             keeps, address = _aligned(size)
             allocation = Allocation(kind, size, gpu, None, address, keeps)
@@ -86,10 +88,7 @@ class Memory:
         allocation.fill(FREED)
         allocation.is_freed = True
         self._quarantine.append(allocation)
-        while sum(a.size for a in self._quarantine) > _QUARANTINE_BYTES and len(self._quarantine) > 1:
-            oldest = self._quarantine.popleft()
-            self._spaces["host"].remove(oldest.host)
-            self._spaces["device"].remove(oldest.device)
+        self._quarantined += allocation.size
 
     def find(self, space: str, address: int, size: int) -> Allocation | None:
         """Return the live allocation that holds the range in ``space``; None for addresses that are not ours."""
@@ -101,6 +100,14 @@ class Memory:
         if address + size > start + allocation.size:
             raise ViolationError(f"{size} bytes at offset {address - start} are out of bounds of {allocation}")
         return allocation
+
+    def _shrink_quarantine(self) -> None:
+        # Not in free: the garbage collector calls that in the middle of a look-up.
+        while self._quarantined > _QUARANTINE_BYTES:
+            oldest = self._quarantine.popleft()
+            self._quarantined -= oldest.size
+            self._spaces["host"].remove(oldest.host)
+            self._spaces["device"].remove(oldest.device)
 
     def require(self, space: str, address: int, size: int) -> Allocation:
         allocation = self.find(space, address, size)

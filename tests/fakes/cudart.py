@@ -16,7 +16,7 @@ import ctypes
 import itertools
 import threading
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +37,6 @@ from tests.fakes.cuda_queue import (
     pending,
 )
 
-_NOT_READY = 600
 _ALWAYS = {"cudaGetLastError", "cudaDriverGetVersion", "cudaRuntimeGetVersion"}
 _WITHOUT_DRIVER = {"cudaDriverGetVersion", "cudaRuntimeGetVersion", "cudaGetLastError"}
 
@@ -69,7 +68,7 @@ class FakeCudart:
         self.memory = Memory()
         self.violations: list[str] = []
         self.calls: Counter[str] = Counter()
-        self.history: list[str] = []
+        self.history: deque[str] = deque(maxlen=2000)
         self.bandwidth = {"to_device": 1e6, "to_host": 1e6, "on_device": 1e7, "mapped": 5e6}
         """Bytes per fake millisecond, by what a copy does; ``mapped`` when device code reaches into host memory."""
         self._lock = threading.RLock()
@@ -152,7 +151,7 @@ class FakeCudart:
     @property
     def streams(self) -> list[FakeStream]:
         return [
-            *(thing for thing in self.objects.values() if isinstance(thing, FakeStream)),
+            *(thing for thing in list(self.objects.values()) if isinstance(thing, FakeStream)),
             *self.default_streams.values(),
         ]
 
@@ -171,7 +170,7 @@ class FakeCudart:
             except Exception:
                 self.violations.append(f"{name}: {traceback.format_exc()}")
                 code = 999
-            if code not in (0, _NOT_READY) and name != "cudaGetLastError":
+            if code and name != "cudaGetLastError":
                 self._errors[threading.get_ident()] = code
             return code
 
