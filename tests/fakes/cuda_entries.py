@@ -162,7 +162,7 @@ def cudaMalloc(fake: FakeCudart, out: Any, size: int) -> None:
 def cudaFree(fake: FakeCudart, address: int | None) -> None:
     fake.forbid_while_capturing()
     if address:
-        _free(fake, "device", address, ("device",))
+        _free(fake, address, ("device",))
 
 
 @entry(OUT, c_size_t, c_uint)
@@ -178,7 +178,7 @@ def cudaHostAlloc(fake: FakeCudart, out: Any, size: int, flags: int) -> None:
 def cudaFreeHost(fake: FakeCudart, address: int | None) -> None:
     fake.forbid_while_capturing()
     if address:
-        _free(fake, "host", address, ("pinned", "mapped"))
+        _free(fake, address, ("pinned", "mapped"))
 
 
 @entry(OUT, c_void_p, c_uint)
@@ -344,8 +344,8 @@ def _gpu(fake: FakeCudart, index: int) -> Any:
     return fake.gpus[index]
 
 
-def _free(fake: FakeCudart, space: str, address: int, kinds: tuple[str, ...]) -> None:
-    allocation = fake.memory.find(space, address, 1)
+def _free(fake: FakeCudart, address: int, kinds: tuple[str, ...]) -> None:
+    allocation = fake.memory.starting_at(address)
     if allocation is not None:
         for name, start in (("host", allocation.host), ("device", allocation.device)):
             if start is not None:

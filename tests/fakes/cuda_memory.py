@@ -90,6 +90,10 @@ class Memory:
         self._quarantine.append(allocation)
         self._quarantined += allocation.size
 
+    def starting_at(self, address: int) -> Allocation | None:
+        """Return the live allocation that was handed out at ``address``."""
+        return self._live.get(address)
+
     def find(self, space: str, address: int, size: int) -> Allocation | None:
         """Return the live allocation that holds the range in ``space``; None for addresses that are not ours."""
         allocation, start = self._spaces[space].at(address)

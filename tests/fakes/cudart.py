@@ -126,6 +126,10 @@ class FakeCudart:
         """Let every call fail from now on, as after a kernel's crash."""
         self._sticky = code
 
+    def forget_errors(self) -> None:
+        """Clear cudaGetLastError of every thread."""
+        self._errors.clear()
+
     def is_capturing(self, stream: int) -> bool:
         """Tell whether a stream is being captured, for fakes that must behave differently then."""
         return self.stream(stream).capture is not None
