@@ -24,9 +24,10 @@ ALLOWED = {
     "image": BASE,
     "device": BASE,
     "engines": BASE,
-    "pipelines": BASE | {"model", "image", "device", "engines"},
+    "compile": BASE | {"model", "image", "device", "engines"},
+    "pipelines": BASE | {"model", "image", "device", "engines", "compile"},
     "doctor": BASE | {"model", "image", "device", "engines"},
-    "cli": BASE | {"model", "image", "device", "engines", "pipelines", "doctor", "__init__"},
+    "cli": BASE | {"model", "image", "device", "engines", "compile", "pipelines", "doctor", "__init__"},
     "__init__": BASE | {"pipelines"},
     "__main__": {"cli"},
 }
@@ -37,9 +38,16 @@ HOMES = {
     "PIL": {"image/pillow.py"},
     "tifffile": {"image/tiff.py"},
     "pydicom": {"image/dicom.py"},
-    "onnx": {"model/onnx_file.py"},
+    "onnx": {
+        "model/onnx_file.py",
+        "compile/graph.py",
+        "compile/nodes.py",
+        "compile/signatures.py",
+        "compile/checks.py",
+    },
+    "onnxsim": {"compile/simplify.py"},
     "onnxruntime": {"engines/ort.py", "doctor.py"},
-    "tensorrt": {"doctor.py"},
+    "tensorrt": {"engines/trt_api.py", "doctor.py"},
     "tqdm": {"cli/progress.py"},
 }
 NEVER = {"torch", "torchvision", "diffusers", "timm", "export", "benchmarks", "tests", "pickle"}

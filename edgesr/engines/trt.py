@@ -120,8 +120,8 @@ class TrtBackend:
     def close(self) -> None:
         """Wait for the runs, close the engines, then what they need; buffers can be freed but not used any more."""
         with self._lock:
-            for engine in list(self._engines):
-                engine.close()
+            for loaded in list(self._engines):
+                loaded.close()
             self._activations.close()
             self._runtime = None
             self._stream.drain()

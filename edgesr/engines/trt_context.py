@@ -22,16 +22,16 @@ class Context:
     """
 
     def __init__(
-        self, api: TensorRt, context: Any, needed: int, stream: Stream, outputs: Mapping[str, TensorSpec]
+        self, api: TensorRt, native: Any, needed: int, stream: Stream, outputs: Mapping[str, TensorSpec]
     ) -> None:
         self.key: Any = None
         self.graph: Graph | None = None
         self.generation = 0
         self.runs = 0
         self.outputs: dict[str, Buffer] = {}
-        self.profile = max(0, context.active_optimization_profile)
+        self.profile = max(0, native.active_optimization_profile)
         self._api = api
-        self._context = context
+        self._native = native
         self._needed = needed
         self._stream = stream
         self._specs = outputs
@@ -68,11 +68,10 @@ class Context:
         if not self._needed:
             return ""
         memory.reserve(self._needed)
-        context = self._context
-        if hasattr(context, "set_device_memory"):
-            context.set_device_memory(memory.ptr, memory.size)
+        if hasattr(self._native, "set_device_memory"):
+            self._native.set_device_memory(memory.ptr, memory.size)
         else:
-            context.device_memory = memory.ptr
+            self._native.device_memory = memory.ptr
         self.generation = memory.generation
         return ""
 
@@ -80,7 +79,7 @@ class Context:
         """Choose the optimization profile."""
         if profile == self.profile:
             return ""
-        if not self._context.set_optimization_profile_async(profile, self._stream.handle):
+        if not self._native.set_optimization_profile_async(profile, self._stream.handle):
             return f"cannot choose profile {profile}"
         self.profile = profile
         return ""
@@ -88,9 +87,9 @@ class Context:
     def bind_inputs(self, inputs: Mapping[str, Buffer], profile: Profile) -> str:
         """Set shapes, where they are dynamic, and addresses."""
         for name, buffer in inputs.items():
-            if name in profile and not self._context.set_input_shape(name, tuple(int(n) for n in buffer.shape)):
+            if name in profile and not self._native.set_input_shape(name, tuple(int(n) for n in buffer.shape)):
                 return f"refuses shape {buffer.shape} for input {name!r}"
-            if not self._context.set_tensor_address(name, buffer.ptr):
+            if not self._native.set_tensor_address(name, buffer.ptr):
                 return f"refuses the address of input {name!r}"
         return ""
 
@@ -100,7 +99,7 @@ class Context:
         None allocates all: in buffers where the shape is known beforehand, else through an output allocator.
         """
         for name, spec in self._specs.items():
-            shape = tuple(int(size) for size in self._context.get_tensor_shape(name))
+            shape = tuple(int(size) for size in self._native.get_tensor_shape(name))
             given = None if outputs is None else outputs.get(name)
             if -1 in shape:
                 if given is not None:
@@ -115,7 +114,7 @@ class Context:
                 self._spares.append(buffer)
             if given is not None or outputs is None:
                 self.outputs[name] = buffer
-            if not self._context.set_tensor_address(name, buffer.ptr):
+            if not self._native.set_tensor_address(name, buffer.ptr):
                 return f"refuses the address of output {name!r}"
         return ""
 
@@ -126,7 +125,7 @@ class Context:
 
     def enqueue(self, stream: Stream) -> bool:
         """Enqueue one run, or record it where ``stream`` is being captured."""
-        return bool(self._context.execute_async_v3(stream.handle))
+        return bool(self._native.execute_async_v3(stream.handle))
 
     def take_outputs(self) -> dict[str, Buffer]:
         """Hand the outputs of the last run, allocated for it, to the caller."""
@@ -139,7 +138,7 @@ class Context:
 
     def close(self) -> None:
         """Destroy the context; the caller has dropped the graph and waited for the stream."""
-        self._context = None
+        self._native = None
         self._spares.clear()
         self._allocators.clear()
         self.outputs = {}
@@ -148,7 +147,7 @@ class Context:
         if name in self._allocators:
             return True
         allocator = OutputAllocator(self._api, self._stream.runtime, self._stream, spec.dtype)
-        if not self._context.set_output_allocator(name, allocator.bound):
+        if not self._native.set_output_allocator(name, allocator.bound):
             return False
         self._allocators[name] = allocator
         return True

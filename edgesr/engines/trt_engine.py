@@ -118,15 +118,15 @@ class TrtEngine:
 
     def _new_context(self, *, first: bool) -> Context:
         with self._api.log.collect() as lines:
-            context, needed = new_context(self._api, self._resources.engine, is_shared=True)
-            if context is None and first:
-                context, needed = new_context(self._api, self._resources.engine, is_shared=False)
-        if context is None:
+            native, needed = new_context(self._api, self._resources.engine, is_shared=True)
+            if native is None and first:
+                native, needed = new_context(self._api, self._resources.engine, is_shared=False)
+        if native is None:
             raise self._failure("cannot make an execution context", lines.reason())
         if not needed:
             # This one has memory of its own; more of them would each hold as much.
             self._limit = 1
-        return Context(self._api, context, needed, self._stream, self._outputs)
+        return Context(self._api, native, needed, self._stream, self._outputs)
 
     def _set_up(self, context: Context, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer] | None) -> None:
         context.reset()

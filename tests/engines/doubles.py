@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,17 @@ class DoubleBackend(TrtBackend):
     def __init__(self, version: str, *, fake: FakeCudart | None = None, **options: Any) -> None:
         self.fake = fake or FakeCudart()
         self.double = Tensorrt(version, self.fake)
+        self.building = threading.Lock()
         self.api = TensorRt(self.double.module)
         self.cuda = CudaRuntime(self.fake, "fake")
         super().__init__(tensorrt=self.api, cuda=self.cuda, **options)
 
     def load(self, path: Path) -> TrtEngine:
         plan = path.with_suffix(".engine")
-        if path.suffix == ".onnx" and path.exists() and build(self.double, path, plan):
-            return super().load(plan)
-        return super().load(path)
+        with self.building:
+            if path.suffix == ".onnx" and path.exists() and not plan.exists():
+                build(self.double, path, plan)
+        return super().load(plan if plan.exists() else path)
 
     def check(self) -> None:
         """Close, and fail on anything that the doubles found wrong or left behind."""
