@@ -81,15 +81,17 @@ class DeviceMemory:
     def copy_from_device(self, source: Any) -> None:
         """Enqueue a copy of device memory: another buffer, or an array of pycuda, CuPy, PyTorch, ...
 
-        Reads it when its own stream has written it; the owner keeps it alive until this copy is done.
+        Reads it when its own stream has written it; the owner keeps it, unchanged, until this copy is done.
         """
         memory = foreign(source, stream=self._stream.handle)
         if memory.shape != self._shape or memory.dtype != self._dtype:
             raise BackendError(
                 f"the buffer holds {self._dtype} {self._shape}, got {memory.dtype} {memory.shape} on the device"
             )
-        wait_for_producer(self._stream, memory)
-        self._stream.runtime.call("cudaMemcpyAsync", self.ptr, memory.ptr, self.nbytes, _ON_DEVICE, self._stream.handle)
+        on = self._stream
+        wait_for_producer(on, memory)
+        on.device.activate()
+        on.runtime.call("cudaMemcpyAsync", self.ptr, memory.ptr, self.nbytes, _ON_DEVICE, on.handle)
 
     def download(self, *, stream: Stream | None = None) -> Download:
         """Enqueue a copy to the host, after all work so far; on another ``stream`` later work overlaps it.

@@ -59,7 +59,9 @@ def capture(stream: Stream, enqueue: Callable[[], bool], *, has_run: bool = Fals
     ``enqueue`` returns whether it succeeded, as ``execute_async_v3`` does. It is called twice: first for real,
     because the first run loads kernels, which a capture forbids, then recorded, which runs nothing. With
     ``has_run`` the caller has run the same work already. A failure of the first call is the work's own and raises
-    BackendError; a failure afterwards leaves the stream as it was, ready for plain runs.
+    BackendError; a failure afterwards leaves the stream as it was, ready for plain runs. Whatever another thread
+    puts on ``stream`` meanwhile would be recorded in place of run: where threads share a stream, capture on one of
+    your own and launch on the shared one.
     """
     if stream.is_default:
         return "the default stream cannot be captured"
