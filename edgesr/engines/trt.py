@@ -82,8 +82,7 @@ class TrtBackend:
 
     def load(self, path: Path) -> TrtEngine:
         """Load a plan file that this TensorRT wrote on this kind of GPU."""
-        if self._runtime is None:
-            raise BackendError("the TensorRT backend is closed; open a new one")
+        self._require_open()
         header = read_plan_header(path)
         if not header.is_from(self._api.version) and not self._host_code:
             raise ModelError(
@@ -107,10 +106,12 @@ class TrtBackend:
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Buffer:
         """Allocate device memory, or mapped host memory, ordered on this backend's stream."""
+        self._require_open()
         return self._buffer_type(self._cuda, self._stream, shape, dtype)
 
     def foreign(self, array: Any) -> Buffer:
         """Take device memory of pycuda, CuPy, PyTorch, ... as a buffer, without a copy; see ForeignBuffer."""
+        self._require_open()
         return ForeignBuffer(self._stream, array)
 
     def synchronize(self) -> None:
@@ -126,6 +127,10 @@ class TrtBackend:
             self._runtime = None
             self._stream.drain()
             self._stream.close()
+
+    def _require_open(self) -> None:
+        if self._runtime is None:
+            raise BackendError("the TensorRT backend is closed; open a new one")
 
     def _deserialize(self, path: Path) -> Any:
         try:

@@ -35,7 +35,7 @@ class Context:
         self._needed = needed
         self._stream = stream
         self._specs = outputs
-        self._spares: list[Buffer] = []
+        self._spares: dict[str, Buffer] = {}
         self._allocators: dict[str, OutputAllocator] = {}
 
     @property
@@ -54,7 +54,6 @@ class Context:
         self.key = None
         self.runs = 0
         self.outputs = {}
-        self._spares.clear()
 
     def drop_graph(self) -> None:
         """Destroy the graph, if any, after its last launch."""
@@ -109,9 +108,7 @@ class Context:
                 continue
             if given is not None and given.shape != shape:
                 return f"output {name!r} has shape {shape} for these inputs, got a buffer of {given.shape}"
-            buffer = given or DeviceBuffer(self._stream.runtime, self._stream, shape, spec.dtype)
-            if given is None:
-                self._spares.append(buffer)
+            buffer = given or self._spare(name, shape, is_taken=outputs is None)
             if given is not None or outputs is None:
                 self.outputs[name] = buffer
             if not self._native.set_tensor_address(name, buffer.ptr):
@@ -142,6 +139,16 @@ class Context:
         self._spares.clear()
         self._allocators.clear()
         self.outputs = {}
+
+    def _spare(self, name: str, shape: tuple[int, ...], *, is_taken: bool) -> Buffer:
+        """Return memory for an output without a buffer; that of the last set-up where the caller does not take it."""
+        kept = self._spares.get(name)
+        if kept is not None and kept.shape == shape and not is_taken:
+            return kept
+        buffer = DeviceBuffer(self._stream.runtime, self._stream, shape, self._specs[name].dtype)
+        if not is_taken:
+            self._spares[name] = buffer
+        return buffer
 
     def _allocate(self, name: str, spec: TensorSpec) -> bool:
         if name in self._allocators:

@@ -297,6 +297,8 @@ class Context:
             address = self.addresses.get(name, 0)
             if name in self.allocators:
                 address = self._allocate(name, result.nbytes, stream)
+                if not address:
+                    return self._fail(f"Error Code 2: OutOfMemory (no memory for output {name})")
             if result.nbytes:
                 write = partial(_write, address, result)
                 machine.enqueue(stream, write, [(address, result.nbytes)])
@@ -311,7 +313,7 @@ class Context:
             address = allocator.reallocate_output_async(name, present, size, SCRATCH_ALIGNMENT, stream)
         else:
             address = allocator.reallocate_output(name, present, size, SCRATCH_ALIGNMENT)
-        assert isinstance(address, int) and address, "an output allocator must return an address, for no bytes too"
+        assert isinstance(address, int), "an output allocator must return an address"
         return address
 
     def _bytes(self, name: str, shape: tuple[int, ...]) -> int:
