@@ -277,6 +277,21 @@ def test_closing_waits_for_a_download_on_another_stream(gpu):
     copies.close()
 
 
+@pytest.mark.parametrize("how", ["close", "forget"])
+@pytest.mark.parametrize("kind", [DeviceBuffer, MappedBuffer])
+def test_freeing_waits_for_the_runs_that_use_the_buffer(gpu, kind, how):
+    source, target = kind(gpu.runtime, gpu.stream, (8,), FLOAT), gpu.buffer(np.zeros(8))
+    source.copy_from(values(8))
+    gpu.stream.synchronize()
+    gpu.scale(target, source, 2)
+    if how == "close":
+        source.close()
+    del source
+    gc.collect()
+    assert not gpu.fake.violations
+    np.testing.assert_array_equal(target.numpy(), values(8) * 2)
+
+
 def test_buffers_may_be_closed_after_their_stream(gpu):
     stream = Stream(gpu.runtime, gpu.device)
     buffers = [kind(gpu.runtime, stream, (8,), FLOAT) for kind in KINDS]

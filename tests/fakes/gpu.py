@@ -36,9 +36,12 @@ class Bench:
     def scale(self, target: Any, source: Any, factor: float, stream: Stream | None = None) -> bool:
         """Enqueue ``target = source * factor`` as a kernel on float32 buffers."""
 
+        # A kernel knows addresses only, and keeps no buffer alive.
+        places = [(buffer.ptr, buffer.shape) for buffer in (target, source)]
+
         def run() -> None:
-            shown = [self.fake.array(buffer.ptr, buffer.shape, FLOAT) for buffer in (target, source)]
-            np.copyto(shown[0], shown[1] * np.float32(factor))
+            written, read = (self.fake.array(ptr, shape, FLOAT) for ptr, shape in places)
+            np.copyto(written, read * np.float32(factor))
 
         uses = [(target.ptr, target.nbytes), (source.ptr, source.nbytes)]
         handle = (stream or self.stream).handle
