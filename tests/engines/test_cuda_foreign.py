@@ -210,13 +210,19 @@ def test_read_only_memory_is_not_written(gpu, array):
 
 
 def test_a_foreign_buffer_keeps_its_array_while_work_is_pending(gpu):
-    source = gpu.buffer([1, 2])
-    target = gpu.buffer([0, 0])
-    buffer = ForeignBuffer(gpu.stream, source)
-    gpu.scale(target, buffer, 2)
-    del source, buffer
-    gc.collect()
-    np.testing.assert_array_equal(target.numpy(), [2, 4])
+    theirs = Stream(gpu.runtime, gpu.device)
+    for is_closed in (True, False):
+        source = DeviceBuffer(gpu.runtime, theirs, (2,), FLOAT)
+        source.copy_from(np.array([1, 2], np.float32))
+        target = gpu.buffer([0, 0])
+        buffer = ForeignBuffer(gpu.stream, source)
+        gpu.scale(target, buffer, 2)
+        if is_closed:
+            buffer.close()
+        del source, buffer
+        gc.collect()
+        np.testing.assert_array_equal(target.numpy(), [2, 4])
+    theirs.close()
 
 
 def test_an_image_in_mapped_memory_is_used_at_the_devices_address(gpu):

@@ -351,6 +351,17 @@ def test_buffers_are_freed_quietly_after_the_context_is_lost(recwarn):
     assert not fake.violations
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_buffer_made_on_another_thread_lies_on_its_streams_device(kind):
+    with open_bench(Gpu(), Gpu(), index=1) as gpu:
+        made = []
+        thread = threading.Thread(target=lambda: made.append(kind(gpu.runtime, gpu.stream, (8,), FLOAT)))
+        thread.start()
+        thread.join()
+        assert [allocation.gpu for allocation in gpu.fake.memory.live] == [1]
+        made.pop().close()
+
+
 def test_buffers_work_from_any_thread_on_their_own_device():
     with open_bench(Gpu(), Gpu(), index=1) as gpu:
         failures = []
