@@ -148,7 +148,12 @@ class HostMemory(bytearray):
 
 
 class Dims(list[int]):
-    """What a bound Dims holds."""
+    """What a bound Dims holds; equal to the same tuple or list."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, list | tuple) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class Tensorrt:
