@@ -129,6 +129,7 @@ def test_two_timed_events_differ_by_milliseconds(gpu):
 
 def test_events_measure_no_time_unless_asked(gpu):
     start, end = gpu.stream.record(), gpu.stream.record(timing=True)
+    assert [gpu.fake.event(event.handle).is_timed for event in (start, end)] == [False, True]
     with pytest.raises(BackendError, match="timing=True"):
         _ = end - start
     with pytest.raises(BackendError, match="timing=True"):
