@@ -22,13 +22,7 @@ _LONGEST_NAME = 64
 def write_typed(path: Path, package: ModelPackage, typed: Typed, record: Mapping[str, Any]) -> Path:
     """Write ``NAME.onnx``, ``NAME.edgesr`` or a folder, complete or not at all; ``record`` goes into the descriptor."""
     if path.suffix.lower() == ".onnx":
-        if path.is_dir():
-            raise UsageError(f"{path}: is a folder; choose another name for the ONNX file")
-        with saying_why(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as stream:
-                stream.write(typed.graph.bytes())
-        return path
+        return write_onnx(path, typed)
     if path.suffix and path.suffix not in ARCHIVE_SUFFIXES:
         raise UsageError(f"{path}: name the result .onnx, .edgesr, or without a suffix for a folder")
     descriptor = describe_typed(package, typed, record)
@@ -36,6 +30,17 @@ def write_typed(path: Path, package: ModelPackage, typed: Typed, record: Mapping
     if not package.is_bare:
         files.update({name: package.read(name) for name in _kept(package)})
     return write_package(path, descriptor, files)
+
+
+def write_onnx(path: Path, typed: Typed) -> Path:
+    """Write the network alone."""
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; choose another name for the ONNX file")
+    with saying_why(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as stream:
+            stream.write(typed.graph.bytes())
+    return path
 
 
 def describe_typed(package: ModelPackage, typed: Typed, record: Mapping[str, Any]) -> ModelDescriptor:
@@ -62,11 +67,12 @@ def gate_record(verdict: Verdict) -> dict[str, Any]:
     """Return the accuracy against FP32 as plain JSON data; a PSNR of null is that of identical pictures."""
     name, worst = verdict.worst
     finite = [d.psnr for _, d in verdict.pictures if math.isfinite(d.psnr)]
+    lowest_ssim = min(d.ssim for _, d in verdict.pictures)
     return {
         "pictures": len(verdict.pictures),
         "worst_picture": name,
         "min_psnr": worst.psnr if math.isfinite(worst.psnr) else None,
         "mean_psnr": sum(finite) / len(finite) if finite else None,
-        "min_ssim": min(d.ssim for _, d in verdict.pictures),
+        "min_ssim": None if any(math.isnan(d.ssim) for _, d in verdict.pictures) else lowest_ssim,
         "max_abs": max(d.max_abs for _, d in verdict.pictures),
     }

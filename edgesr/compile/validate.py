@@ -35,6 +35,11 @@ def problems(graph: Graph, *, tensorrt: str | None = None) -> Iterator[str]:
         yield from operator_problems(graph, tensorrt)
 
 
+def takers(graph: Graph) -> dict[str, str]:
+    """Return the first obstacle for every TensorRT version that has a table; an empty text where there is none."""
+    return {version: next(operator_problems(graph, version), "") for version in support_table()["opsets"]}
+
+
 def operator_problems(graph: Graph, tensorrt: str) -> Iterator[str]:
     """Yield operators and opsets that a TensorRT version, e.g. ``"8.6"``, does not take."""
     table = support_table()

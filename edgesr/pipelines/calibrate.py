@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgesr.compile.artifact import write_typed
 from edgesr.compile.feeds import Feed, FeedRecorder
-from edgesr.compile.gate import Picture, Run
+from edgesr.compile.gate import Picture, Verdict, compare_pictures
+from edgesr.compile.typed import Typed
 from edgesr.engines import open_backend
 from edgesr.errors import InputError
 from edgesr.image.convert import to_float
-from edgesr.model import ModelDescriptor, ModelPackage
+from edgesr.model import ModelDescriptor, ModelPackage, open_package
 from edgesr.model.probing import smooth_picture
 from edgesr.pipelines.restore import Restorer
 from edgesr.pipelines.sources import find_pictures, read_sources
@@ -68,15 +71,37 @@ def record_feeds(
     return recorder.feeds
 
 
-@contextmanager
-def opened_run(package: ModelPackage) -> Iterator[Run]:
-    """Open a model on the CPU as a function from a picture to float32 pixels in [0, 1]."""
-    with Restorer(package, open_backend("cpu")) as restorer:
+class PictureProof:
+    """Pictures, what a model's network is fed with them, and the FP32 results."""
 
-        def run(picture: Picture) -> Array:
-            return restorer(to_float(picture.pixels), **picture.settings)
+    def __init__(
+        self,
+        package: ModelPackage,
+        pictures: Sequence[Picture],
+        *,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._package = package
+        self._pictures = list(pictures)
+        self.feeds = record_feeds(package, pictures, on_step=on_step)
+        with Restorer(package, open_backend("cpu")) as restorer:
+            self._expected = [_run(restorer, picture) for picture in self._pictures]
 
-        yield run
+    def compare(self, typed: Typed) -> Verdict:
+        """Run another form of the network through the whole pipeline and compare its pictures with those of FP32."""
+        with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
+            place = write_typed(Path(folder) / "candidate", self._package, typed, {})
+            with Restorer(open_package(place), open_backend("cpu")) as restorer:
+                return compare_pictures(lambda picture: _run(restorer, picture), self._pictures, self._expected)
+
+    def feed(self, name: str) -> Feed:
+        """Return the first feed of the picture that an entry of a verdict names."""
+        return self.feeds[[picture.name for picture in self._pictures].index(name)]
+
+
+def _run(restorer: Restorer, picture: Picture) -> Array:
+    """Return float32 pixels in [0, 1]."""
+    return restorer(to_float(picture.pixels), **picture.settings)
 
 
 def _settings(descriptor: ModelDescriptor) -> Iterator[dict[str, Any]]:
@@ -99,9 +124,6 @@ def _middle(pixels: Array, side: int) -> Array:
 
 def _golden(package: ModelPackage, file: str) -> Array:
     """Read a picture that lies in an archive."""
-    import tempfile
-    from pathlib import Path
-
     with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
         path = Path(folder) / Path(file).name
         path.write_bytes(package.read(file))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from edgesr.compile.gate import Picture, Thresholds, compare_runs, find_worst_layer, require
+from edgesr.compile.gate import Picture, Thresholds, compare_pictures, find_worst_layer, require
 from edgesr.compile.graph import Graph
 from edgesr.compile.quality import compare, ssim
 from edgesr.errors import AccuracyError, BackendError
@@ -51,7 +51,7 @@ def run(offset: float):
 
 def test_the_gate_names_the_worst_picture_and_layer():
     pictures = [Picture(name, RNG.random((16, 16)).astype(np.float32)) for name in ("a.png", "b.png")]
-    verdict = compare_runs(run(0.0), run(0.01), pictures)
+    verdict = compare_pictures(run(0.01), pictures, [picture.pixels for picture in pictures])
     assert verdict.worst[0] == "b.png"
     assert verdict.worst[1].psnr == pytest.approx(40.0, abs=0.01)
     assert verdict.failures(Thresholds(min_psnr=39, max_abs=0.02)) == []
@@ -62,7 +62,8 @@ def test_the_gate_names_the_worst_picture_and_layer():
 
 
 def test_a_candidate_that_yields_no_numbers_fails_every_gate():
-    verdict = compare_runs(run(0.0), run(math.nan), [Picture("a.png", np.zeros((16, 16), np.float32))])
+    black = np.zeros((16, 16), np.float32)
+    verdict = compare_pictures(run(math.nan), [Picture("a.png", black)], [black])
     assert len(verdict.failures(Thresholds(10.0, 0.1, 0.5))) == 3
 
 
