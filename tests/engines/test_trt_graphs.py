@@ -6,10 +6,12 @@ import threading
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from tests import networks
 from tests.engines.doubles import DoubleBackend
 from tests.engines.test_trt import FLOAT, affine_inputs, affine_plan, filled, random
+from tests.fakes.cudart import FakeCudart, Gpu
 from tests.fakes.tensorrt import VERSIONS
 
 
@@ -183,3 +185,56 @@ def test_a_second_backend_on_the_same_gpu_is_independent(tmp_path):
         del cases, case
         second.close()
         first.check()
+
+
+def test_what_other_threads_enqueue_during_a_capture_is_not_recorded(backend, tmp_path, monkeypatch):
+    case = Case(backend, backend.load(affine_plan(backend, tmp_path)))
+    case.run()
+    bystander, machine, seen = backend.empty((3,), FLOAT), backend.double.machine, []
+    enqueue = machine.enqueue
+
+    def enqueue_beside(stream, run, uses):
+        if machine.is_capturing(stream):
+            beside = threading.Thread(target=lambda: bystander.copy_from(np.array([1, 2, 3], np.float32)))
+            beside.start()
+            beside.join()
+            seen.append(stream)
+        return enqueue(stream, run, uses)
+
+    monkeypatch.setattr(machine, "enqueue", enqueue_beside)
+    case.run(3)
+    assert len(seen) == 1
+    assert seen[0] != backend.stream.handle
+    np.testing.assert_array_equal(bystander.numpy(), [1, 2, 3])
+    assert case.engine.graph_refusal is None
+    bystander.close()
+
+
+def test_an_output_of_unknown_size_that_nobody_asked_for_still_forbids_a_capture(backend, tmp_path):
+    nodes = [
+        helper.make_node("Greater", ["x", "zero"], ["mask"]),
+        helper.make_node("Compress", ["x", "mask"], ["some"]),
+        helper.make_node("Add", ["x", "x"], ["twice"]),
+    ]
+    tensors = [networks.tensor("some", "m"), networks.tensor("twice", "n")]
+    zero = {"zero": np.array([0], np.float32)}
+    engine = backend.load(networks.save(tmp_path / "two.onnx", nodes, [networks.tensor("x", "n")], tensors, zero))
+    x, out = filled(backend, np.array([1, -1, 2], np.float32)), {"twice": backend.empty((3,), FLOAT)}
+    for _ in range(4):
+        engine.run({"x": x}, out)
+    np.testing.assert_array_equal(out["twice"].numpy(), [2, -2, 4])
+    assert backend.fake.calls["cudaStreamBeginCapture"] == 0
+
+
+def test_a_thread_that_only_runs_gets_the_right_gpu(tmp_path):
+    for version in VERSIONS:
+        backend = DoubleBackend(version, fake=FakeCudart(Gpu(), Gpu()), device="tensorrt:1")
+        case = Case(backend, backend.load(affine_plan(backend, tmp_path, name=version)))
+        case.x.copy_from(np.ones((1, 2, 4, 4), np.float32))
+        for _ in range(3):
+            thread = threading.Thread(target=case.engine.run, args=(case.inputs, case.out))
+            thread.start()
+            thread.join()
+        np.testing.assert_array_equal(case.out["y"].numpy(), np.full((1, 2, 4, 4), 2.5, np.float32))
+        del case, thread
+        backend.check()
