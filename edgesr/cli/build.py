@@ -36,12 +36,15 @@ def execute(arguments: argparse.Namespace) -> int:
     why_no_engine = _no_engine(arguments.target)
     package, reason = _package(arguments)
     graph = Graph.read(package.part_path(NETWORK) if package else Path(arguments.onnx))
+    has_data = arguments.calib is not None or bool(package is not None and package.descriptor.golden)
+    if arguments.int8 and not has_data:
+        raise UsageError("INT8 needs data like that which the network will see: give a folder with --calib")
     proof, told = _proof(package, graph, arguments)
     graph, simplified = (graph, "") if arguments.no_simplify else simplify(graph, proof.feeds[:2])
     with Progress("calibration runs", quiet=arguments.json) as progress:
         ranges = record_ranges(graph, proof.feeds, on_step=progress.show)
     work = _Work(graph, ranges, proof, arguments)
-    choice = work.automatic() if arguments.auto else work.single(precision)
+    choice = work.automatic(with_int8=has_data) if arguments.auto else work.single(precision)
     as_run = work.compare(choice.typed, choice.typed.graph)
     record = {
         "calibration": {"data": told, "runs": ranges.runs, "sha256": ranges.digest},
@@ -54,6 +57,8 @@ def execute(arguments: argparse.Namespace) -> int:
     said = [f"{choice.typed.summary()}; runs on any CPU; no engine was built: {why_no_engine}"]
     said += [text for text in (reason, f"calibrated on {told}", simplified, *choice.typed.notes) if text]
     said.append(f"against FP32 {_accuracy(choice.verdict)}")
+    if arguments.auto and not has_data:
+        said.append("INT8 was not tried, as there is no data to calibrate it on (--calib)")
     if choice.typed.half is not None:
         said.append(f"in ONNX Runtime on this CPU, which rounds FP16 in its own way, {_accuracy(as_run)}")
     said += _versions(versions)
@@ -102,9 +107,9 @@ class _Work:
         )
         return Choice(typed, verdict)
 
-    def automatic(self) -> Choice:
+    def automatic(self, *, with_int8: bool) -> Choice:
         """Return the cheapest network that reaches the thresholds."""
-        return self._search(self._thresholds("fp16")).cheapest()
+        return self._search(self._thresholds("fp16")).cheapest(with_int8=with_int8)
 
     def evaluate(self, typed: Typed) -> Verdict:
         """Compare a network with FP32, with FP16 rounded as it is stored."""
@@ -172,9 +177,6 @@ def _package(arguments: argparse.Namespace) -> tuple[ModelPackage | None, str]:
 def _proof(
     package: ModelPackage | None, graph: Graph, arguments: argparse.Namespace
 ) -> tuple[PictureProof | TensorProof, str]:
-    has_data = arguments.calib is not None or (package is not None and package.descriptor.golden)
-    if arguments.int8 and not has_data:
-        raise UsageError("INT8 needs data like that which the network will see: give a folder with --calib")
     if package is None:
         feeds, told = tensor_feeds(graph, arguments.calib, arguments.calib_count)
         return TensorProof(graph, feeds), told

@@ -91,13 +91,14 @@ class Search:
         verdict = self._evaluate(typed)
         return Choice(typed, verdict, tuple(self._trials)) if self._note(typed, verdict, 0) else None
 
-    def cheapest(self) -> Choice:
+    def cheapest(self, *, with_int8: bool = True) -> Choice:
         """Try INT8 beside FP16, INT8, FP16 and FP32, and return the one with the least estimated arithmetic.
 
-        The estimate counts multiply-adds; which network is fastest on a device, only that device tells.
+        INT8 needs ranges of real data; ``with_int8`` says whether there are any. The estimate counts
+        multiply-adds; which network is fastest on a device, only that device tells.
         """
         passed: list[Choice] = []
-        kinds: tuple[Precision, ...] = ("int8-fp16", "int8", "fp16")
+        kinds: tuple[Precision, ...] = ("int8-fp16", "int8", "fp16") if with_int8 else ("fp16",)
         for precision in kinds:
             try:
                 choice = self.plain(precision) if precision == "fp16" else self.mixed(precision)

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgesr.compile.graph import FLOAT, Graph
 from edgesr.compile.histogram import CALIBRATORS
-from edgesr.compile.islands import is_heavy
+from edgesr.compile.islands import is_heavy, settings_nodes
 from edgesr.compile.nodes import attribute, make_node, make_weight
 from edgesr.compile.ranges import Ranges
 from edgesr.errors import ModelError, UsageError
@@ -92,10 +92,11 @@ def quantizable(graph: Graph, ranges: Ranges, options: QuantizeOptions) -> tuple
     layers: dict[str, None] = {}
     skipped: dict[str, str] = {}
     pattern = re.compile(options.exclude) if options.exclude else None
+    settings = dict(settings_nodes(graph))
     for node in graph.nodes:
         if graph.channels_in(node) is None or graph.types.get(node.output[0]) != FLOAT:
             continue
-        reason = _obstacle(graph, node, ranges)
+        reason = settings.get(node.name) or _obstacle(graph, node, ranges)
         if pattern is not None and (pattern.search(node.name) or pattern.search(node.op_type)):
             reason = "is excluded"
         elif node.name in options.skip:

@@ -66,7 +66,7 @@ def fp32_nodes(graph: Graph, ranges: Ranges, rules: Rules) -> dict[str, str]:
             reason = "is used by a graph inside a node"
         if reason is not None:
             reasons[node.name] = reason
-    for name, reason in (*_streams(graph, ranges), *_settings(graph)):
+    for name, reason in (*_streams(graph, ranges), *settings_nodes(graph)):
         reasons.setdefault(name, reason)
     if rules.precise_output:
         for name in _tail(graph):
@@ -147,13 +147,16 @@ def _streams(graph: Graph, ranges: Ranges) -> list[tuple[str, str]]:
     return found
 
 
-def _settings(graph: Graph) -> list[tuple[str, str]]:
+def settings_nodes(graph: Graph) -> list[tuple[str, str]]:
     """Find what is computed from settings alone: it costs nothing, and a grey-level step of 1/65535 needs FP32."""
     derived = {name for name in graph.inputs if graph.is_control(name)}
+    constant = set(graph.weights)
     found = []
     for node in graph.nodes:
-        dynamic = [name for name in (*node.input, *captured(node)) if graph.is_dynamic(name)]
-        if dynamic and all(name in derived for name in dynamic):
+        dynamic = [name for name in (*node.input, *captured(node)) if name and name not in constant]
+        if not dynamic:
+            constant.update(node.output)
+        elif all(name in derived for name in dynamic):
             derived.update(node.output)
             found.append((node.name, "is computed from settings alone"))
     return found

@@ -137,3 +137,63 @@ def ranges(graph: Graph, data: list[Feed]) -> Ranges:
 def decibels(found: Array, expected: Array) -> float:
     noise = float(np.mean((found.astype(np.float64) - expected) ** 2))
     return 10 * float(np.log10(np.mean(expected.astype(np.float64) ** 2) / max(noise, 1e-30)))
+
+
+def unet(path: Path) -> Graph:
+    """A small diffusion U-Net: group norms written out, SiLU, a timestep embedding, attention and a skip by Concat."""
+    weights: dict[str, Array] = {}
+    nodes = []
+
+    def conv(source: str, name: str, fan_in: int, fan_out: int, **options) -> str:
+        weights[f"{name}_w"] = weight(fan_out, fan_in, 3, 3, seed=len(weights))
+        nodes.append(node("Conv", [source, f"{name}_w"], [name], name=name, pads=[1] * 4, **options))
+        return name
+
+    def norm(source: str, name: str) -> str:
+        weights.setdefault("groups", np.array([0, 4, -1], np.int64))
+        weights.setdefault("ones", np.ones(4, np.float32))
+        weights.setdefault("none", np.zeros(4, np.float32))
+        nodes.extend(
+            [
+                node("Shape", [source], [f"{name}_shape"], name=f"{name}_shape"),
+                node("Reshape", [source, "groups"], [f"{name}_g"], name=f"{name}_group"),
+                node("InstanceNormalization", [f"{name}_g", "ones", "none"], [f"{name}_n"], name=f"{name}_norm"),
+                node("Reshape", [f"{name}_n", f"{name}_shape"], [name], name=f"{name}_back"),
+                node("Sigmoid", [name], [f"{name}_s"], name=f"{name}_sigmoid"),
+                node("Mul", [name, f"{name}_s"], [f"{name}_silu"], name=f"{name}_silu"),
+            ]
+        )
+        return f"{name}_silu"
+
+    weights |= {"rates": (10.0 ** -np.linspace(0, 4, 8)).astype(np.float32), "embed_w": weight(16, 16, seed=9),
+                "two": np.array([2, 3], np.int64), "scales": np.array([1, 1, 2, 2], np.float32),
+                "flat": np.array([1, 16, -1], np.int64)}  # fmt: skip
+    nodes += [
+        node("Mul", ["t", "rates"], ["angles"], name="angles"),
+        node("Sin", ["angles"], ["sines"], name="sine"),
+        node("Cos", ["angles"], ["cosines"], name="cosine"),
+        node("Concat", ["sines", "cosines"], ["waves"], name="waves", axis=0),
+        node("MatMul", ["waves", "embed_w"], ["embedding"], name="embed"),
+        node("Unsqueeze", ["embedding", "two"], ["planes0"], name="planes0"),
+    ]
+    weights["two"] = np.array([0, 2, 3], np.int64)
+    first = conv("x", "enter", 4, 16)
+    down = conv(norm(first, "n0"), "down", 16, 16, strides=[2, 2])
+    nodes.append(node("Add", [down, "planes0"], ["timed"], name="timed"))
+    middle = conv(norm("timed", "n1"), "middle", 16, 16)
+    nodes += [
+        node("Shape", [middle], ["mshape"], name="mshape"),
+        node("Reshape", [middle, "flat"], ["tokens"], name="tokens"),
+        node("Transpose", ["tokens"], ["keys"], name="keys", perm=[0, 2, 1]),
+        node("MatMul", ["keys", "tokens"], ["scores"], name="scores"),
+        node("Softmax", ["scores"], ["attention"], name="attention", axis=-1),
+        node("MatMul", ["tokens", "attention"], ["mixed"], name="mix"),
+        node("Reshape", ["mixed", "mshape"], ["attended"], name="attended"),
+        node("Add", ["attended", middle], ["residual"], name="residual"),
+        node("Resize", ["residual", "", "scales"], ["large"], name="enlarge", mode="nearest"),
+        node("Concat", ["large", first], ["joined"], name="join", axis=1),
+    ]
+    last = conv(norm(conv("joined", "merge", 32, 16), "n2"), "leave", 16, 4)
+    nodes.append(node("Identity", [last], ["noise"], name="end"))
+    inputs = [tensor("x", 1, 4, 16, 16), tensor("t", 1)]
+    return Graph.read(save(path / "unet.onnx", nodes, inputs, [tensor("noise", 1, 4, 16, 16)], weights))

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgesr.cli import main
+from edgesr.cli.main import build_parser
 from edgesr.compile.graph import FLOAT, HALF, Graph
 from edgesr.image import Picture, write
 from edgesr.model import ModelDescriptor, Part, Preprocessing, open_package, verify, write_package
@@ -120,6 +122,20 @@ def test_auto_takes_what_the_gate_allows(capsys, tmp_path, package, pictures):
     assert said["against_fp32"]["min_psnr"] is None or said["against_fp32"]["min_psnr"] >= 110
 
 
+def test_auto_without_pictures_tries_no_int8(capsys, tmp_path, package):
+    said = build(capsys, package, "--auto", "-o", tmp_path / "a.edgesr")
+    assert {trial["precision"] for trial in said["trials"]} == {"fp16"}
+    assert any("INT8 was not tried" in text for text in said["notes"])
+
+
+def test_the_commands_of_the_manual_are_understood():
+    page = (Path(__file__).parents[2] / "docs" / "build.md").read_text("utf-8")
+    commands = [line.partition("#")[0].split() for line in page.splitlines() if line.startswith("edgesr build ")]
+    assert len(commands) == 5
+    for words in commands:
+        assert build_parser().parse(words[1:]).command == "build"
+
+
 def test_without_pictures_fp16_is_built_on_drawn_ones_and_int8_is_refused(capsys, tmp_path, package):
     said = build(capsys, package, "--fp16", "-o", tmp_path / "a.edgesr")
     assert "drawn pictures" in said["calibration"]["data"]
@@ -147,6 +163,28 @@ def test_a_network_of_tensors_is_compared_tensor_by_tensor(capsys, tmp_path):
     (feeds / "0.npz").write_bytes(b"PK\x03\x04 broken")
     assert main(["build", "--onnx", str(source), "--fp16", "--calib", str(feeds), "-o", str(output)]) == 6
     assert main(["build", "--onnx", str(source), "--fp16", "-o", str(tmp_path / "t.edgesr")]) == 2
+
+
+@pytest.mark.parametrize("flags", [["--fp16"], ["--int8"], ["--int8", "--fp16"]])
+def test_a_diffusion_unet_keeps_its_norms_and_its_timestep_in_fp32(capsys, tmp_path, flags):
+    graph = samples.unet(tmp_path)
+    feeds, output = tmp_path / "feeds", tmp_path / "typed.onnx"
+    feeds.mkdir()
+    rng = np.random.default_rng(0)
+    for step in (999, 500, 1):
+        noise = rng.standard_normal((1, 4, 16, 16)).astype(np.float32)
+        np.savez(feeds / f"{step}.npz", x=noise, t=np.array([step], np.float32))
+    limits = ["--min-psnr", "20" if "--int8" in flags else "55"]
+    said = build(capsys, "--onnx", tmp_path / "unet.onnx", *flags, "--calib", feeds, *limits, "-o", output)
+    if "--fp16" in flags:
+        norms = {f"n{i}_norm" for i in range(3)}
+        assert norms | {"angles", "sine", "cosine", "embed", "attention"} <= set(said["fp32_nodes"])
+        assert not {"enter", "down", "middle", "merge", "leave", "mix"} & set(said["fp32_nodes"])
+    if "--int8" in flags:
+        assert {"down", "middle", "merge"} <= set(said["int8_layers"])
+    typed = Graph.read(output)
+    assert typed.types["t"] == FLOAT
+    assert typed.outputs == graph.outputs
 
 
 @pytest.mark.parametrize(
