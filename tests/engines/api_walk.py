@@ -28,6 +28,7 @@ RECEIVERS = {
     "timing": "ITimingCache",
     "inspector": "EngineInspector",
     "layer": "ILayer",
+    "mistake": "ParserError",
     "tensor": "ITensor",
 }
 _STOPS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
@@ -109,10 +110,14 @@ class Walk:
         if not isinstance(function, ast.Attribute):
             return
         if function.attr in ("flag", "require") and node.args and isinstance(node.args[0], ast.Constant):
-            enum, member = (part.value for part in node.args[:2] if isinstance(part, ast.Constant))
+            enum, *members = (part.value for part in node.args[:2] if isinstance(part, ast.Constant))
             self.checked += 1
-            if not _having(enum, member):
-                self.problems.append(f"line {node.lineno}: no version has {enum}.{member}")
+            # A member that is a variable is asked for at run time; the double answers then.
+            for member in members or [None]:
+                if member is None and not any(enum in api["enums"] for api in APIS.values()):
+                    self.problems.append(f"line {node.lineno}: no version has {enum}")
+                elif member is not None and not _having(enum, member):
+                    self.problems.append(f"line {node.lineno}: no version has {enum}.{member}")
             return
         kind = self._class_of(function.value)
         method = function.attr

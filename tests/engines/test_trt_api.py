@@ -52,6 +52,7 @@ def test_the_walk_sees_the_backend():
         ("trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH", "11.4.0.106 lacks NetworkDefinitionCreationFlag.EXPL"),
         ("api.trt.IProgressMonitor", "8.6.1 lacks IProgressMonitor"),
         ("api.flag('BuilderFlag', 'FP61')", "no version has BuilderFlag.FP61"),
+        ("api.flag('BuilderFalg', name)", "no version has BuilderFalg"),
         ("native.set_tensor_address('x')", "takes"),
         ("native.set_input_shape(name='x', dims=(1,))", "takes"),
         ("engine.create_execution_context(strategy)", "IExecutionContext of 8.6.1 takes|8.6.1 takes"),
