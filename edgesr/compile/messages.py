@@ -22,7 +22,7 @@ CATALOGUE = (
         "export the network with standard operators (opset 16 or 17), or run it with --device cpu or cuda",
     ),
     Entry(
-        r"requested but not enough memory|OutOfMemory|out of memory|Cuda Runtime \(out of memory\)|cudaErrorMemoryAlloc",
+        r"requested but not enough memory|OutOfMemory|out of memory|cudaErrorMemoryAlloc",
         "the device has too little free memory",
         "close other programs, give a smaller --workspace or --tile, and on a Jetson add swap",
     ),
