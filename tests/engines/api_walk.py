@@ -28,8 +28,8 @@ RECEIVERS = {
     "timing": "ITimingCache",
     "inspector": "EngineInspector",
     "layer": "ILayer",
+    "io_tensor": "ITensor",
     "mistake": "ParserError",
-    "tensor": "ITensor",
 }
 _STOPS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 
