@@ -61,7 +61,9 @@ def tensor_feeds(graph: Graph, folder: str | os.PathLike[str] | None, count: int
     paths = sorted(Path(folder).glob("*.npz"))
     if not paths:
         raise InputError(f"{os.fspath(folder)}: holds no .npz files; save one for each run, an array for each input")
-    return [_read_feed(graph, path) for path in paths[:count]], f"{min(count, len(paths))} feeds in {os.fspath(folder)}"
+    return [
+        _read_feed(graph, path) for path in paths[:count]
+    ], f"{min(count, len(paths))} of {len(paths)} feeds in {Path(folder).name}"
 
 
 def _read_feed(graph: Graph, path: Path) -> Feed:

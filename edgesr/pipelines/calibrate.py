@@ -38,8 +38,8 @@ def calibration_pictures(
     if folder is not None:
         paths = find_pictures(folder)
         chosen = [paths[i * len(paths) // min(count, len(paths))] for i in range(min(count, len(paths)))]
-        items = [(item.name, item.pixels) for item in read_sources(chosen)]
-        told = f"{len(chosen)} of {len(paths)} pictures in {os.fspath(folder)}"
+        items = [(Path(item.name).name, item.pixels) for item in read_sources(chosen)]
+        told = f"{len(chosen)} of {len(paths)} pictures in {Path(folder).name}"
     elif package.descriptor.golden and "input" in package.descriptor.golden:
         file = package.descriptor.golden["input"]
         path = package.storage.path(file)

@@ -66,6 +66,7 @@ def test_a_package_becomes_a_package_that_runs(capsys, tmp_path, package, pictur
     assert precision["kind"] == said["kind"] == kind
     assert precision["made_from"] == open_package(package).digest
     assert precision["calibration"]["runs"] == 4
+    assert str(tmp_path) not in typed.descriptor.to_json()
     assert precision["against_fp32"]["pictures"] == 3
     assert (precision.get("int8_layers") or ["none"]) == (["#1", "#2"] if "int8" in kind else ["none"]) or (
         len(precision["int8_layers"]) == 3
