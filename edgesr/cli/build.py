@@ -35,7 +35,9 @@ def execute(arguments: argparse.Namespace) -> int:
     precision = _precision(arguments)
     why_no_engine = _no_engine(arguments.target)
     package, reason = _package(arguments)
-    graph = Graph.read(package.part_path(NETWORK) if package else Path(arguments.onnx))
+    graph = Graph.read(
+        package.part_path(NETWORK) if package else Path(arguments.onnx), source=arguments.onnx or arguments.model
+    )
     has_data = arguments.calib is not None or bool(package is not None and package.descriptor.golden)
     if arguments.int8 and not has_data:
         raise UsageError("INT8 needs data like that which the network will see: give a folder with --calib")
@@ -102,7 +104,7 @@ class _Work:
             thresholds,
             what=f"{Path(self._graph.source).name} in {typed.precision}",
             worst_layer=lambda: find_worst_layer(
-                self._graph, emulated(typed.graph), self._proof.feed(verdict.worst[0])
+                self._graph, emulated(typed.graph), self._proof.feed(verdict.worst[0]), among=typed.lowered()
             ),
         )
         return Choice(typed, verdict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,8 +102,11 @@ def require(verdict: Verdict, thresholds: Thresholds, *, what: str, worst_layer:
         )
 
 
-def find_worst_layer(reference: Graph, candidate: Graph, feed: Feed) -> str | None:
-    """Return the node at which the candidate's error, relative to the signal, grows most; both get the same feed."""
+def find_worst_layer(reference: Graph, candidate: Graph, feed: Feed, *, among: Collection[str]) -> str | None:
+    """Return at which node ``among`` those of lower precision the error, relative to the signal, grows most.
+
+    ``candidate`` is the typed network or what imitates it; both get the same feed.
+    """
     names = [
         name
         for node in reference.nodes
@@ -119,7 +122,7 @@ def find_worst_layer(reference: Graph, candidate: Graph, feed: Feed) -> str | No
     for node in reference.nodes:
         own = max((errors[name] for name in node.output if name in errors), default=0.0)
         before = max((errors[name] for name in node.input if name in errors), default=0.0)
-        if own - before > largest:
+        if node.name in among and own - before > largest:
             worst, largest = node.name, own - before
     return worst
 

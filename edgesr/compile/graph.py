@@ -47,14 +47,17 @@ class Graph:
         self.types, self.shapes = _inferred(self.model)
 
     @classmethod
-    def read(cls, path: Path) -> Graph:
-        """Read an ONNX file with its weights; raise ModelError for one that is damaged or no ONNX."""
+    def read(cls, path: Path, *, source: str | None = None) -> Graph:
+        """Read an ONNX file with its weights; raise ModelError for one that is damaged or no ONNX.
+
+        ``source`` names it in errors, where the file itself is one of a package.
+        """
         import onnx
 
         read_graph(path)
         content = with_weights_inside(path)
         data = content if isinstance(content, bytes) else content.read_bytes()
-        return cls(onnx.load_model_from_string(data), str(path))
+        return cls(onnx.load_model_from_string(data), source or str(path))
 
     @property
     def opset(self) -> int:

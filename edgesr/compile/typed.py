@@ -47,6 +47,13 @@ class Typed:
         """What this precision must reach when nobody asks for something else."""
         return DEFAULTS["int8" if "int8" in self.precision else self.precision]
 
+    def lowered(self) -> frozenset[str]:
+        """Return the names of the nodes that compute in less than FP32."""
+        names = set(self.quantized.quantized) if self.quantized is not None else set()
+        if self.half is not None:
+            names |= {node.name for node in self.graph.nodes if node.name not in self.half.fp32}
+        return frozenset(names)
+
     def summary(self) -> str:
         """Say in a line which part of the network computes in which precision."""
         parts = []
