@@ -158,7 +158,7 @@ def test_a_failed_build_leaves_nothing_and_the_next_one_works(cache):
     def fail(timings: bytes) -> BuiltPlan:
         raise BuildError("no")
 
-    with pytest.raises(BuildError, match="^no$"):
+    with pytest.raises(BuildError, match=r"^no$"):
         cache.take(FACTS, fail, model="m")
     assert list(cache.folder.iterdir()) == []
     cache.take(FACTS, Builds(), model="m")
