@@ -24,9 +24,10 @@ ALLOWED = {
     "image": BASE,
     "device": BASE,
     "engines": BASE | {"device"},
-    "pipelines": BASE | {"model", "image", "device", "engines"},
+    "compile": BASE | {"model", "image", "device", "engines"},
+    "pipelines": BASE | {"model", "image", "device", "engines", "compile"},
     "doctor": BASE | {"model", "image", "device", "engines"},
-    "cli": BASE | {"model", "image", "device", "engines", "pipelines", "doctor", "__init__"},
+    "cli": BASE | {"model", "image", "device", "engines", "compile", "pipelines", "doctor", "__init__"},
     "__init__": BASE | {"pipelines"},
     "__main__": {"cli"},
 }
@@ -35,8 +36,16 @@ ALLOWED = {
 HOMES = {
     "PIL": {"image/pillow.py"},
     "pydicom": {"image/dicom.py"},
-    "onnx": {"model/onnx_file.py"},
+    "onnx": {
+        "model/onnx_file.py",
+        "compile/graph.py",
+        "compile/nodes.py",
+        "compile/signatures.py",
+        "compile/checks.py",
+    },
+    "onnxsim": {"compile/simplify.py"},
     "onnxruntime": {"engines/ort.py"},
+    "tensorrt": {"engines/trt_api.py"},
     "tqdm": {"cli/progress.py"},
 }
 NEVER = {"cv2", "torch", "torchvision", "diffusers", "timm", "export", "benchmarks", "tests", "pickle"}

@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 from edgesr import __version__
+from edgesr.cli.build_options import add_build
 from edgesr.cli.output import discard, flush, note
 from edgesr.cli.parser import Parser, filled, pair, whole
 from edgesr.cli.signals import Interruption
@@ -19,7 +20,14 @@ EXIT_CODES = """exit codes:
   0 ok   1 bug   2 usage   3 environment or model   4 build   5 accuracy gate   6 inputs failed   130 interrupted"""
 
 # The module of edgesr.cli that runs each command; imported when the command is given, so that --help stays fast.
-_COMMANDS = {"run": "run", "inspect": "inspect", "models": "models", "pack": "pack", "doctor": "doctor"}
+_COMMANDS = {
+    "run": "run",
+    "inspect": "inspect",
+    "models": "models",
+    "pack": "pack",
+    "build": "build",
+    "doctor": "doctor",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -94,6 +102,7 @@ def build_parser() -> Parser:
     _add_inspect(commands, [common, network])
     _add_models(commands, [common])
     _add_pack(commands, [common, network])
+    add_build(commands, [common, network])
     commands.add_parser("doctor", parents=[common], help="check this machine", description="Check this machine.")
     return parser
 

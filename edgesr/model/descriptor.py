@@ -107,6 +107,8 @@ class ModelDescriptor:
     intended_use: str = ""
     training_data: str = ""
     quality: tuple[Mapping[str, Any], ...] = ()
+    precision: Mapping[str, Any] | None = None
+    """How ``edgesr build`` made this network of an FP32 one; None for the network as it was exported."""
 
     @classmethod
     def from_json(cls, text: str | Mapping[str, Any], *, source: str) -> ModelDescriptor:

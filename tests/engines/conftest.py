@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from edgesr.engines.base import Backend
 from edgesr.engines.ort import OrtBackend
+from tests.engines.doubles import DoubleBackend
+from tests.fakes.tensorrt import VERSIONS
 
 BACKENDS: dict[str, Callable[[], Backend]] = {
     "onnxruntime-cpu": lambda: OrtBackend("cpu", threads=2),
     "onnxruntime-cuda": lambda: OrtBackend("cuda"),
+    **{f"tensorrt-{version}-double": partial(DoubleBackend, version) for version in VERSIONS},
 }
 
 
@@ -28,3 +32,5 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     opened = BACKENDS[request.param]()
     yield opened
     opened.close()
+    if isinstance(opened, DoubleBackend):
+        opened.check()

@@ -1,0 +1,135 @@
+"""The accuracy gate: nothing is written that differs from the FP32 network by more than was allowed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgesr.compile.feeds import Feed, run_copies
+from edgesr.compile.graph import FLOAT, HALF, Graph, expose
+from edgesr.compile.quality import Difference, compare
+from edgesr.engines import open_backend
+from edgesr.errors import AccuracyError, BackendError
+from edgesr.types import Array
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What a network of lower precision must reach against FP32 on every picture; None asks for nothing."""
+
+    min_psnr: float | None = None
+    """Decibels."""
+    min_ssim: float | None = None
+    max_abs: float | None = None
+    """Fraction of the full range."""
+
+
+DEFAULTS = {
+    "fp32": Thresholds(100.0, 0.99999, 1e-3),
+    "fp16": Thresholds(60.0, 0.999, 0.05),
+    "int8": Thresholds(38.0, 0.95, None),
+}
+"""By precision; one grey level of 8 bits everywhere is 48 dB."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to compare on."""
+
+    name: str
+    pixels: Array
+    """As the pipeline takes it."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Values of the model's controls, where they are not the default."""
+
+
+Run = Callable[[Picture], Array]
+"""A whole pipeline: a picture in, float pixels in [0, 1] out."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The comparison of all pictures."""
+
+    pictures: tuple[tuple[str, Difference], ...]
+
+    @property
+    def worst(self) -> tuple[str, Difference]:
+        """Name and difference of the picture with the lowest PSNR."""
+        return min(self.pictures, key=lambda entry: (entry[1].psnr, entry[1].ssim))
+
+    def failures(self, thresholds: Thresholds) -> list[str]:
+        """Say what missed its threshold, worst value first named with its picture."""
+        found = []
+        name, lowest = self.worst
+        if thresholds.min_psnr is not None and not lowest.psnr >= thresholds.min_psnr:
+            found.append(f"PSNR {lowest.psnr:.1f} dB is below {thresholds.min_psnr:g} dB on {name}")
+        name, lowest = min(self.pictures, key=lambda entry: entry[1].ssim)
+        if thresholds.min_ssim is not None and not lowest.ssim >= thresholds.min_ssim:
+            found.append(f"SSIM {lowest.ssim:.5f} is below {thresholds.min_ssim:g} on {name}")
+        name, lowest = max(self.pictures, key=lambda entry: entry[1].max_abs)
+        if thresholds.max_abs is not None and not lowest.max_abs <= thresholds.max_abs:
+            found.append(f"the largest difference {lowest.max_abs:.4f} is above {thresholds.max_abs:g} on {name}")
+        return found
+
+
+def compare_pictures(candidate: Run, pictures: Sequence[Picture], expected: Sequence[Array]) -> Verdict:
+    """Run every picture through a pipeline and compare; one that yields no numbers has a PSNR of minus infinity."""
+    results = []
+    for picture, reference in zip(pictures, expected, strict=True):
+        try:
+            difference = compare(candidate(picture), reference)
+        except BackendError:
+            difference = Difference(-np.inf, 0.0, np.inf)
+        results.append((picture.name, difference))
+    return Verdict(tuple(results))
+
+
+def require(verdict: Verdict, thresholds: Thresholds, *, what: str, worst_layer: Callable[[], str | None]) -> None:
+    """Raise AccuracyError, with the worst picture and the worst layer, when a threshold is missed."""
+    failures = verdict.failures(thresholds)
+    if failures:
+        layer = worst_layer()
+        where = f"; the layer that loses most is {layer!r}" if layer else ""
+        raise AccuracyError(
+            f"{what} missed its accuracy gate: {'; '.join(failures)}{where}; nothing was written; "
+            "keep layers out with --exclude, or allow more with --min-psnr, --min-ssim and --max-abs"
+        )
+
+
+def find_worst_layer(reference: Graph, candidate: Graph, feed: Feed, *, among: Collection[str]) -> str | None:
+    """Return at which node ``among`` those of lower precision the error, relative to the signal, grows most.
+
+    ``candidate`` is the typed network or what imitates it; both get the same feed.
+    """
+    names = [
+        name
+        for node in reference.nodes
+        for name in node.output
+        if reference.types.get(name) == FLOAT and candidate.types.get(name) in (FLOAT, HALF)
+    ]
+    backend = open_backend("cpu")
+    with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
+        (expected,) = run_copies(backend, expose(reference, names), [feed], Path(folder))
+        (found,) = run_copies(backend, expose(candidate, names), [feed], Path(folder))
+    errors = {name: _relative_error(found[name], expected[name]) for name in names}
+    worst, largest = None, 0.0
+    for node in reference.nodes:
+        own = max((errors[name] for name in node.output if name in errors), default=0.0)
+        before = max((errors[name] for name in node.input if name in errors), default=0.0)
+        if node.name in among and own - before > largest:
+            worst, largest = node.name, own - before
+    return worst
+
+
+def _relative_error(found: Array, expected: Array) -> float:
+    if not np.isfinite(found.astype(np.float32)).all():
+        return float("inf")
+    signal = float(np.mean(np.square(expected, dtype=np.float64))) ** 0.5
+    error = float(np.mean(np.square(found.astype(np.float64) - expected))) ** 0.5
+    return error / signal if signal > 0 else 0.0 if error == 0 else 1.0

@@ -1,0 +1,129 @@
+"""One network in one precision: the passes in their order, and what they did."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from edgesr.compile.checks import check_network
+from edgesr.compile.fp16 import IO, HalfReport, to_fp16
+from edgesr.compile.gate import DEFAULTS, Thresholds
+from edgesr.compile.graph import Graph, has_floats, with_opset
+from edgesr.compile.int8 import QuantizeOptions, QuantizeReport, to_int8
+from edgesr.compile.islands import Rules
+from edgesr.compile.ranges import Ranges
+from edgesr.compile.validate import problems
+from edgesr.errors import ModelError
+
+Precision = Literal["fp32", "fp16", "int8", "int8-fp16"]
+_HALF_SCALES = 19
+"""The first opset in which quantized tensors come from and go to FP16."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a network is converted."""
+
+    io: IO = "fp32"
+    calibrator: str = "entropy"
+    exclude: str | None = None
+    precise_output: bool = True
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A network whose tensors carry their precision, checked as far as this machine can."""
+
+    graph: Graph
+    precision: Precision
+    options: Options
+    half: HalfReport | None = None
+    quantized: QuantizeReport | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """What this precision must reach when nobody asks for something else."""
+        return DEFAULTS["int8" if "int8" in self.precision else self.precision]
+
+    def lowered(self) -> frozenset[str]:
+        """Return the names of the nodes that compute in less than FP32."""
+        names = set(self.quantized.quantized) if self.quantized is not None else set()
+        if self.half is not None:
+            names |= {node.name for node in self.graph.nodes if node.name not in self.half.fp32}
+        return frozenset(names)
+
+    def summary(self) -> str:
+        """Say in a line which part of the network computes in which precision."""
+        parts = []
+        floats = sum(has_floats(self.graph, node) for node in self.graph.nodes)
+        if self.quantized is not None:
+            share = f"{self.quantized.share:.1%} of the multiply-adds"
+            parts.append(f"{len(self.quantized.quantized)} layers in INT8 ({share})")
+        if self.half is not None:
+            share = f" ({self.half.share:.1%} of the multiply-adds)" if self.quantized is None else ""
+            parts.append(f"{self.half.half_nodes} of {self.half.float_nodes} nodes in FP16{share}")
+        return "ONNX with " + (" and ".join(parts) or f"{floats} nodes in FP32")
+
+    def document(self) -> dict[str, Any]:
+        """Return what a model descriptor records: precision, islands, quantised layers."""
+        document: dict[str, Any] = {"kind": self.precision, "io": self.options.io}
+        if self.quantized is not None:
+            document["calibrator"] = self.options.calibrator
+            document["int8_layers"] = list(self.quantized.quantized)
+            document["not_int8"] = dict(self.quantized.skipped)
+        if self.half is not None:
+            document["fp32_nodes"] = dict(self.half.fp32)
+            document["casts"] = self.half.casts
+            document["weights"] = {
+                "in_fp16": self.half.weights, "zeroed": self.half.zeroed, "subnormal": self.half.subnormal
+            }  # fmt: skip
+        return document
+
+
+def convert(
+    graph: Graph, ranges: Ranges, precision: Precision, options: Options | None = None, *, skip: Collection[str] = ()
+) -> Typed:
+    """Return ``graph`` in another precision; ``skip`` names layers that stay out of INT8.
+
+    ``int8`` leaves the rest in FP32, which every TensorRT takes; ``int8-fp16`` makes the rest FP16, in opset 19, which
+    TensorRT takes from 10 on.
+    """
+    options = options or Options()
+    half: HalfReport | None = None
+    quantized: QuantizeReport | None = None
+    result, notes = graph, []
+    if precision == "int8-fp16" and graph.opset < _HALF_SCALES:
+        newer = with_opset(graph, _HALF_SCALES)
+        if newer is None:
+            raise ModelError(
+                f"{graph.source}: its opset {graph.opset} cannot be made {_HALF_SCALES}, which INT8 beside FP16 "
+                "needs; export it with that opset, or use --int8 alone"
+            )
+        result = newer
+        notes.append(f"opset {graph.opset} became {_HALF_SCALES}; TensorRT takes it from 10.0 on")
+    if precision in ("int8", "int8-fp16"):
+        chosen = QuantizeOptions(calibrator=options.calibrator, exclude=options.exclude, skip=skip)
+        result, quantized = to_int8(result, ranges, chosen)
+    if precision in ("fp16", "int8-fp16"):
+        rules = Rules(exclude=options.exclude, precise_output=options.precise_output)
+        result, half = to_fp16(result, ranges, rules, io=options.io)
+        if half.zeroed:
+            notes.append(f"{half.zeroed} of {half.weights} weights are zero in FP16")
+    check_network(result)
+    found = list(problems(result))
+    if found:
+        raise ModelError(f"{graph.source}: TensorRT would refuse the network: {found[0]}")
+    return Typed(result, precision, options, half, quantized, tuple(notes))
+
+
+def cost(typed: Typed) -> float:
+    """Estimate the arithmetic of a network against FP32: multiply-adds count 1 in FP32, 1/2 in FP16, 1/4 in INT8.
+
+    The ratios are those of the tensor cores' peak rates; nothing is measured.
+    """
+    int8 = typed.quantized.share if typed.quantized else 0.0
+    half = typed.half.share if typed.half else 0.0
+    half = max(half - int8, 0.0)
+    return int8 / 4 + half / 2 + (1.0 - int8 - half)

@@ -1,0 +1,53 @@
+"""The first bytes of a TensorRT plan file, readable without TensorRT."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgesr.errors import ModelError
+
+PLAN_TAG = b"ftrt"
+_SERIALIZATION_VERSION = slice(4, 8)
+_LIBRARY_VERSION = slice(24, 28)
+_HEADER_BYTES = 28
+
+
+@dataclass(frozen=True)
+class PlanHeader:
+    """What a plan says about itself; ``version`` is TensorRT's major, minor, patch and build number."""
+
+    version: tuple[int, ...]
+
+    @property
+    def version_text(self) -> str:
+        """The version as NVIDIA writes it, e.g. ``10.3.0.30``."""
+        return ".".join(map(str, self.version))
+
+    def is_from(self, library: tuple[int, ...]) -> bool:
+        """Tell whether the plan was written by exactly this TensorRT, as far as both versions go."""
+        return all(mine == other for mine, other in zip(self.version, library, strict=False))
+
+
+def read_plan_header(path: Path) -> PlanHeader:
+    """Read the header of a plan; raise ModelError for what is not one.
+
+    The layout is printPlanVersion's (samples/common/sampleEngines.cpp in NVIDIA/TensorRT), written since 8.6: the tag
+    ``ftrt``, a 32-bit serialization version 0, and the library's version in bytes 24 to 27.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEADER_BYTES)
+    except OSError as error:
+        raise ModelError(f"cannot read {path.name}: {error.strerror or error}") from None
+    if path.suffix.lower() == ".onnx" and not head.startswith(PLAN_TAG):
+        raise ModelError(f"{path.name} is no TensorRT engine; build one from it with `edgesr build`")
+    if not head.startswith(PLAN_TAG):
+        what = "empty" if not head else f"no TensorRT engine (it begins with {head[:4]!r}, not {PLAN_TAG!r})"
+        raise ModelError(f"{path.name} is {what}; build it again with `edgesr build`")
+    if len(head) < _HEADER_BYTES:
+        raise ModelError(f"{path.name} is cut off after {len(head)} bytes; build it again with `edgesr build`")
+    serialization = int.from_bytes(head[_SERIALIZATION_VERSION], "little")
+    if serialization != 0:
+        raise ModelError(f"{path.name} is a plan of serialization version {serialization}, edgesr knows version 0")
+    return PlanHeader(tuple(head[_LIBRARY_VERSION]))

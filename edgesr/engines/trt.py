@@ -1,0 +1,147 @@
+"""TensorRT behind the seam: engines built beforehand, run on one CUDA stream."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgesr.engines.base import Buffer
+from edgesr.engines.cuda import Device, Stream
+from edgesr.engines.cuda_memory import DeviceBuffer, ForeignBuffer, MappedBuffer
+from edgesr.engines.cudart import CudaRuntime
+from edgesr.engines.plan import read_plan_header
+from edgesr.engines.trt_api import TensorRt
+from edgesr.engines.trt_engine import TrtEngine
+from edgesr.engines.trt_memory import ActivationMemory
+from edgesr.errors import BackendError, ModelError
+
+
+class TrtBackend:
+    """TensorRT on one GPU, ``"tensorrt"`` or ``"tensorrt:N"``, with engines that share one stream.
+
+    ``stream`` is a foreign stream to work on in place of an own one: an integer handle, or an object of pycuda, CuPy
+    or PyTorch; its owner keeps it alive. ``graphs`` lets repeated runs be replayed as CUDA graphs. ``is_mapped`` puts
+    buffers into host memory that the GPU reads in place, worth it where both share one memory. ``host_code`` allows
+    version-compatible engines, which bring code that runs on the CPU: allow it for files that you trust.
+    """
+
+    def __init__(
+        self,
+        device: str = "tensorrt",
+        *,
+        tensorrt: TensorRt | None = None,
+        cuda: CudaRuntime | None = None,
+        stream: Any = None,
+        graphs: bool = True,
+        is_mapped: bool = False,
+        host_code: bool = False,
+    ) -> None:
+        kind, _, index = device.partition(":")
+        if kind != "tensorrt" or (index and not index.isdigit()):
+            raise BackendError(f"TensorRT has no device {device!r}; use tensorrt or tensorrt:N")
+        self._api = tensorrt or TensorRt.load()
+        self._cuda = cuda or CudaRuntime.load()
+        self._device = Device(self._cuda, int(index or 0))
+        self._device.activate()
+        self._stream = (
+            Stream(self._cuda, self._device) if stream is None else Stream.from_handle(self._cuda, stream, self._device)
+        )
+        self._runtime: Any = self._api.runtime()
+        self._runtime.engine_host_code_allowed = host_code
+        self._host_code = host_code
+        self._graphs = graphs
+        self._buffer_type = MappedBuffer if is_mapped else DeviceBuffer
+        self._activations = ActivationMemory(self._cuda, self._stream)
+        # One enqueue at a time: the engines share the stream and its activation memory.
+        self._lock = threading.RLock()
+        self._engines: weakref.WeakSet[TrtEngine] = weakref.WeakSet()
+
+    @property
+    def name(self) -> str:
+        """``tensorrt:N``."""
+        return f"tensorrt:{self._device.index}"
+
+    @property
+    def device(self) -> Device:
+        """The GPU."""
+        return self._device
+
+    @property
+    def stream(self) -> Stream:
+        """The stream of all runs and copies."""
+        return self._stream
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """TensorRT's version."""
+        return self._api.version
+
+    def load(self, path: Path) -> TrtEngine:
+        """Load a plan file that this TensorRT wrote on this kind of GPU."""
+        self._require_open()
+        header = read_plan_header(path)
+        if not header.is_from(self._api.version) and not self._host_code:
+            raise ModelError(
+                f"{path.name} was built by TensorRT {header.version_text}, here is {self._api.version_text}; engines "
+                "run with the version that built them: build it again with `edgesr build`"
+            )
+        with self._lock:
+            self._device.activate()
+            engine = self._deserialize(path)
+            loaded = TrtEngine(
+                self._api,
+                engine,
+                file_name=path.name,
+                stream=self._stream,
+                activations=self._activations,
+                lock=self._lock,
+                graphs=self._graphs,
+            )
+            self._engines.add(loaded)
+        return loaded
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Buffer:
+        """Allocate device memory, or mapped host memory, ordered on this backend's stream."""
+        self._require_open()
+        return self._buffer_type(self._cuda, self._stream, shape, dtype)
+
+    def foreign(self, array: Any) -> Buffer:
+        """Take device memory of pycuda, CuPy, PyTorch, ... as a buffer, without a copy; see ForeignBuffer."""
+        self._require_open()
+        return ForeignBuffer(self._stream, array)
+
+    def synchronize(self) -> None:
+        """Wait until everything enqueued so far is done."""
+        self._stream.synchronize()
+
+    def close(self) -> None:
+        """Wait for the runs, close the engines, then what they need; buffers can be freed but not used any more."""
+        with self._lock:
+            for loaded in list(self._engines):
+                loaded.close()
+            self._activations.close()
+            self._runtime = None
+            self._stream.drain()
+            self._stream.close()
+
+    def _require_open(self) -> None:
+        if self._runtime is None:
+            raise BackendError("the TensorRT backend is closed; open a new one")
+
+    def _deserialize(self, path: Path) -> Any:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"cannot read {path.name}: {error.strerror or error}") from None
+        with self._api.log.collect() as lines:
+            engine = self._runtime.deserialize_cuda_engine(content)
+        if engine is None:
+            raise ModelError(
+                f"TensorRT {self._api.version_text} cannot load {path.name} ({len(content)} bytes): {lines.reason()}; "
+                "it is damaged or of another GPU: build it again with `edgesr build`"
+            )
+        return engine

@@ -1,0 +1,178 @@
+"""The installed TensorRT and what differs between its versions; the one file that imports it.
+
+Members that only some versions have are asked for by name and may be None: their numbers change between versions, and
+TensorRT 11 removed many. The version itself decides only what cannot be probed.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from edgesr.errors import BackendError, ModelError
+
+OLDEST = (8, 6)
+
+# By name: the numbers differ between versions. Types that numpy lacks (BF16, FP8, INT4, FP4) are left out.
+DTYPES = {
+    "FLOAT": np.float32,
+    "HALF": np.float16,
+    "INT8": np.int8,
+    "UINT8": np.uint8,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "BOOL": np.bool_,
+}
+SEVERITIES = ("INTERNAL_ERROR", "ERROR", "WARNING", "INFO", "VERBOSE")
+_LINES_KEPT = 400
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One message of TensorRT; ``severity`` is one of SEVERITIES."""
+
+    severity: str
+    text: str
+
+
+class Log:
+    """Receives every message of one TensorRT module and hands them to whoever collects at that time.
+
+    ``logger`` is the ILogger to pass to TensorRT, which keeps only the first one it is given in a process: hence one
+    Log for each module.
+    """
+
+    def __init__(self, trt: Any) -> None:
+        self._collectors: list[Callable[[LogLine], None]] = []
+        self._lock = threading.Lock()
+        self.logger = _make_logger(trt, self._receive)
+
+    @contextmanager
+    def collect(self, severity: str = "WARNING", sink: Callable[[LogLine], None] | None = None) -> Iterator[Lines]:
+        """Collect the messages at least as grave as ``severity`` that come from any thread; ``sink`` sees each too."""
+        grave = SEVERITIES[: SEVERITIES.index(severity) + 1]
+        lines = Lines(maxlen=_LINES_KEPT)
+
+        def take(line: LogLine) -> None:
+            if line.severity in grave:
+                lines.append(line)
+                if sink is not None:
+                    sink(line)
+
+        with self._lock:
+            self._collectors.append(take)
+        try:
+            yield lines
+        finally:
+            with self._lock:
+                self._collectors.remove(take)
+
+    def _receive(self, severity: str, text: str) -> None:
+        line = LogLine(severity, text)
+        with self._lock:
+            collectors = list(self._collectors)
+        for take in collectors:
+            take(line)
+
+
+class Lines(deque[LogLine]):
+    """The newest messages of one collection."""
+
+    @property
+    def errors(self) -> list[str]:
+        """Texts of the errors, oldest first."""
+        return [line.text for line in self if line.severity in SEVERITIES[:2]]
+
+    def reason(self) -> str:
+        """One line that says why a call failed: the first errors, else the last warning."""
+        texts = self.errors[:2] or [line.text for line in self][-1:]
+        return "; ".join(" ".join(text.split()) for text in texts) or "TensorRT gave no reason"
+
+
+class TensorRt:
+    """A TensorRT module: its version, optional members and log.
+
+    ``trt`` is the module, ``version`` its numbers, e.g. ``(10, 3, 0)``, ``log`` what it says.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self.trt = module
+        self.version = tuple(int(part) for part in re.findall(r"\d+", module.__version__)[:4])
+        if self.version < OLDEST:
+            raise BackendError(
+                f"TensorRT {module.__version__} is too old; edgesr needs 8.6 or newer (JetPack 6.0 or newer)"
+            )
+        self.log = _log_of(module)
+
+    @classmethod
+    def load(cls) -> TensorRt:
+        """Import TensorRT; raise BackendError with the reason where that fails."""
+        try:
+            import tensorrt
+        except ImportError as error:
+            raise BackendError(
+                f"TensorRT cannot be imported ({error}); on a Jetson use JetPack's own with a virtual environment made "
+                "with --system-site-packages, elsewhere install tensorrt"
+            ) from None
+        return cls(tensorrt)
+
+    @property
+    def version_text(self) -> str:
+        """The version as NVIDIA writes it."""
+        return str(self.trt.__version__)
+
+    def flag(self, enum: str, name: str) -> Any:
+        """Return the member ``name`` of the enum called ``enum``, or None where this version lacks it."""
+        return getattr(getattr(self.trt, enum, None), name, None)
+
+    def require(self, enum: str, name: str, purpose: str) -> Any:
+        """Return the member like ``flag``; raise BackendError naming ``purpose`` where this version lacks it."""
+        member = self.flag(enum, name)
+        if member is None:
+            raise BackendError(f"TensorRT {self.version_text} has no {enum}.{name}, needed for {purpose}")
+        return member
+
+    def dtype(self, member: Any, tensor: str) -> np.dtype[Any]:
+        """Return the numpy dtype of a ``trt.DataType``; raise ModelError for one that numpy lacks."""
+        if member.name not in DTYPES:
+            raise ModelError(
+                f"tensor {tensor!r} has type {member.name}, which edgesr cannot pass; build the engine with FP32 or "
+                "FP16 inputs and outputs"
+            )
+        return np.dtype(DTYPES[member.name])
+
+    def runtime(self) -> Any:
+        """Make a ``trt.Runtime``; raise BackendError where no GPU answers."""
+        with self.log.collect() as lines:
+            try:
+                runtime = self.trt.Runtime(self.log.logger)
+            except (TypeError, RuntimeError) as error:
+                raise BackendError(f"TensorRT {self.version_text} does not start: {lines.reason()} ({error})") from None
+        return runtime
+
+
+def _make_logger(trt: Any, receive: Callable[[str, str], None]) -> Any:
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        """Passes the messages on; TensorRT calls it from its own threads too."""
+
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, msg: str) -> None:
+            receive(severity.name, msg)
+
+    return Logger()
+
+
+@lru_cache(maxsize=16)
+def _log_of(module: ModuleType) -> Log:
+    return Log(module)

@@ -1,0 +1,146 @@
+"""Pictures for calibration and comparison, and what a restoration network is fed when they run through it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgesr.compile.artifact import write_typed
+from edgesr.compile.feeds import Feed, FeedRecorder
+from edgesr.compile.gate import Picture, Verdict, compare_pictures
+from edgesr.compile.typed import Typed
+from edgesr.engines import open_backend
+from edgesr.errors import InputError
+from edgesr.image.convert import to_float
+from edgesr.model import ModelDescriptor, ModelPackage, open_package
+from edgesr.model.probing import smooth_picture
+from edgesr.pipelines.restore import Restorer
+from edgesr.pipelines.sources import find_pictures, read_sources
+from edgesr.types import Array
+
+PICTURES = 16
+SIDE = 64
+"""Pictures are cut to their middle of this many pixels, enough for the statistics of a layer."""
+
+
+def calibration_pictures(
+    package: ModelPackage, folder: str | os.PathLike[str] | None, *, count: int = PICTURES, side: int = SIDE
+) -> tuple[list[Picture], str]:
+    """Return pictures of ``folder``, or the package's golden input, or drawn ones; and a sentence that says which.
+
+    The first picture comes once for every setting of the model's controls, the others with the default.
+    """
+    if folder is not None:
+        paths = find_pictures(folder)
+        chosen = [paths[i * len(paths) // min(count, len(paths))] for i in range(min(count, len(paths)))]
+        items = [(Path(item.name).name, item.pixels) for item in read_sources(chosen)]
+        told = f"{len(chosen)} of {len(paths)} pictures in {Path(folder).name}"
+    elif package.descriptor.golden and "input" in package.descriptor.golden:
+        file = package.descriptor.golden["input"]
+        path = package.storage.path(file)
+        items = [(file, _golden(package, file))] if path is None else [(i.name, i.pixels) for i in read_sources(path)]
+        told = "the package's golden picture"
+    else:
+        items = [*_drawn(package.descriptor.input_channels)]
+        told = "drawn pictures, as none were given with --calib"
+    pictures = [Picture(name, _middle(pixels, side)) for name, pixels in items]
+    first = pictures[0]
+    varied = [
+        Picture(f"{first.name} ({', '.join(f'{k} {v}' for k, v in values.items())})", first.pixels, values)
+        for values in _settings(package.descriptor)
+    ]
+    return [*pictures, *varied], told
+
+
+def record_feeds(
+    package: ModelPackage, pictures: Sequence[Picture], *, on_step: Callable[[int, int], None] | None = None
+) -> list[Feed]:
+    """Run pictures through a model in FP32 and return what its network was fed."""
+    recorder = FeedRecorder(open_backend("cpu"))
+    with Restorer(package, recorder) as restorer:
+        for index, picture in enumerate(pictures):
+            restorer(picture.pixels, **picture.settings)
+            if on_step is not None:
+                on_step(index + 1, len(pictures))
+        restorer(to_float(pictures[0].pixels))
+    return recorder.feeds
+
+
+class PictureProof:
+    """Pictures, what a model's network is fed with them, and the FP32 results."""
+
+    def __init__(
+        self,
+        package: ModelPackage,
+        pictures: Sequence[Picture],
+        *,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._package = package
+        self._pictures = list(pictures)
+        self.feeds = record_feeds(package, pictures, on_step=on_step)
+        with Restorer(package, open_backend("cpu")) as restorer:
+            self._expected = [_run(restorer, picture) for picture in self._pictures]
+
+    def compare(self, typed: Typed) -> Verdict:
+        """Run another form of the network through the whole pipeline and compare its pictures with those of FP32."""
+        with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
+            place = write_typed(Path(folder) / "candidate", self._package, typed, {})
+            with Restorer(open_package(place), open_backend("cpu")) as restorer:
+                return compare_pictures(lambda picture: _run(restorer, picture), self._pictures, self._expected)
+
+    def feed(self, name: str) -> Feed:
+        """Return the first feed of the picture that an entry of a verdict names."""
+        return self.feeds[[picture.name for picture in self._pictures].index(name)]
+
+
+def _run(restorer: Restorer, picture: Picture) -> Array:
+    """Return float32 pixels in [0, 1]."""
+    return restorer(to_float(picture.pixels), **picture.settings)
+
+
+def _settings(descriptor: ModelDescriptor) -> Iterator[dict[str, Any]]:
+    """Yield every choice and every end of every control that is not its default."""
+    for name, control in descriptor.controls.items():
+        for choice, values in (control.choices or {}).items():
+            if values != control.default:
+                yield {name: choice}
+        if len(control.default) == 1:
+            for end in (control.minimum, control.maximum):
+                if end is not None and end != control.default[0]:
+                    yield {name: end}
+
+
+def _middle(pixels: Array, side: int) -> Array:
+    h, w = pixels.shape[:2]
+    y, x = max(h - side, 0) // 2, max(w - side, 0) // 2
+    return np.ascontiguousarray(pixels[y : y + side, x : x + side])
+
+
+def _golden(package: ModelPackage, file: str) -> Array:
+    """Read a picture that lies in an archive."""
+    with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
+        path = Path(folder) / Path(file).name
+        path.write_bytes(package.read(file))
+        item = next(iter(read_sources(path)), None)
+    if item is None:
+        raise InputError(f"{file}: holds no picture")
+    return item.pixels
+
+
+def _drawn(channels: int) -> Iterator[tuple[str, Array]]:
+    """Draw a smooth picture, noise, and sharp stripes, uint8 ``(64, 64, c)``."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[0:SIDE, 0:SIDE]
+    planes = 3 if channels >= 3 else 1
+    for name, picture in (
+        ("a smooth picture", smooth_picture(SIDE, SIDE)),
+        ("noise", random.uniform(0.0, 1.0, (SIDE, SIDE))),
+        ("stripes", ((x // 3 + y // 5) % 2).astype(np.float64)),
+    ):
+        yield name, np.repeat(np.rint(picture * 255).astype(np.uint8)[..., None], planes, axis=2)
