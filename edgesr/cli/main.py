@@ -134,7 +134,7 @@ def _add_run(commands: Any, parents: list[Parser]) -> None:
     run.add_argument("--restart", action="store_true", help="do a folder again, also what its manifest says is done")
     run.add_argument("--tile", type=whole(1), metavar="PIXELS", help="tile side in input pixels (default: automatic)")
     run.add_argument("--tta", action="store_true", help="average over flips and rotations: 8 times the work")
-    run.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)")
+    run.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N")
     run.add_argument("--threads", type=whole(1, 1024), metavar="N", help="CPU threads (default: all usable cores)")
     run.add_argument("--provider", action="append", metavar="NAME", help="ONNX Runtime execution provider; repeatable")
     run.add_argument(

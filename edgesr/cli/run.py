@@ -66,6 +66,7 @@ def open_restorer(arguments: argparse.Namespace) -> Restorer:
         tile=arguments.tile,
         tta=arguments.tta,
         expects=expectations(arguments),
+        note=note,
         **controls,
     )
 

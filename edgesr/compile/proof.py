@@ -52,8 +52,8 @@ def count_layers(text: str) -> Layers:
     except (ValueError, KeyError, TypeError):
         return Layers({}, 0)
     counts: Counter[str] = Counter()
-    for layer in layers:
-        kinds = set(_types(layer)) if isinstance(layer, dict) else set()
+    for told in layers:
+        kinds = set(_types(told)) if isinstance(told, dict) else set()
         counts[next((kind for kind in (*_REDUCED, "fp32") if kind in kinds), "")] += 1
     unknown = counts.pop("", 0)
     return Layers({kind: counts[kind] for kind in (*_REDUCED, "fp32") if counts[kind]}, unknown)
@@ -74,11 +74,11 @@ def require_precision(layers: Layers, wanted: frozenset[str], *, what: str) -> l
     return []
 
 
-def _types(layer: Mapping[str, Any]) -> Iterator[str]:
+def _types(told: Mapping[str, Any]) -> Iterator[str]:
     """Yield the types of a layer's tensors: ``Format/Datatype`` up to 10, ``DataType`` from 11."""
-    for tensor in (*layer.get("Inputs", ()), *layer.get("Outputs", ())):
-        if isinstance(tensor, dict):
-            words = str(tensor.get("DataType") or tensor.get("Format/Datatype") or "").split()
+    for border in (*told.get("Inputs", ()), *told.get("Outputs", ())):
+        if isinstance(border, dict):
+            words = str(border.get("DataType") or border.get("Format/Datatype") or "").split()
             yield from (_WORDS[word] for word in words if word in _WORDS)
 
 

@@ -66,6 +66,11 @@ class TrtBackend:
         return f"tensorrt:{self._device.index}"
 
     @property
+    def tensorrt(self) -> TensorRt:
+        """The TensorRT module with its version and log."""
+        return self._api
+
+    @property
     def device(self) -> Device:
         """The GPU."""
         return self._device

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgesr.engines import Backend, open_backend
-from edgesr.errors import ModelError, UsageError
+from edgesr.errors import BackendError, BuildError, ModelError, UsageError
 from edgesr.model import DEFAULT_MODEL, ModelPackage, describe_onnx, find, open_package
 from edgesr.pipelines.restore import Restorer
 from edgesr.types import Array
@@ -24,15 +24,20 @@ def load(
     tile: int | None = None,
     tta: bool = False,
     expects: Mapping[str, Any] | None = None,
+    note: Callable[[str], None] = lambda text: None,
     **controls: Any,
 ) -> Restorer:
     """Load a model: a name (see ``edgesr models``), a package ``NAME.edgesr`` or folder, or a bare ``.onnx`` file.
 
-    ``device`` is ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``. ``color`` is the channel order of the colour
-    pictures that you pass and get: ``"rgb"``, or ``"bgr"`` as in OpenCV. ``threads`` is the number of CPU threads,
-    ``providers`` ONNX Runtime's execution providers, ``tile`` the tile side in input pixels; ``tta`` averages over
-    flips and rotations. ``expects`` says what a bare ONNX file leaves open: ``range`` (e.g. ``(0, 255)``), ``layout``,
-    ``scale``, ``color``. Further keywords set the model's controls, e.g. ``fidelity=1.0``.
+    ``device`` is ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"tensorrt"`` or ``"tensorrt:N"``. ``color`` is the
+    channel order of the colour pictures that you pass and get: ``"rgb"``, or ``"bgr"`` as in OpenCV. ``threads`` is
+    the number of CPU threads, ``providers`` ONNX Runtime's execution providers, ``tile`` the tile side in input
+    pixels; ``tta`` averages over flips and rotations. ``expects`` says what a bare ONNX file leaves open: ``range``
+    (e.g. ``(0, 255)``), ``layout``, ``scale``, ``color``. Further keywords set the model's controls, e.g.
+    ``fidelity=1.0``.
+
+    On TensorRT the network is compiled for one tile size when it is first used on a machine, which takes minutes;
+    ``note`` is told. Where ``auto`` chose TensorRT and it cannot compile the network, ONNX Runtime runs it.
     """
     package = open_model(model, expects=expects)
     if package.descriptor.task != "restore":
@@ -41,7 +46,25 @@ def load(
             "this version of edgesr runs the task 'restore'"
         )
     backend = open_backend(device, threads=threads, providers=providers)
-    return Restorer(package, backend, color=color, tile=tile, tta=tta, **controls)
+    options: dict[str, Any] = {"color": color, "tta": tta, **controls}
+    if not backend.name.startswith("tensorrt"):
+        return Restorer(package, backend, tile=tile, **options)
+    from edgesr.pipelines.compiled import load_compiled
+
+    try:
+        return load_compiled(package, backend, tile=tile, note=note, **options)
+    except BuildError as error:
+        if device != "auto":
+            raise
+        note(f"TensorRT is left out: {error}")
+    return Restorer(package, _without_tensorrt(threads), tile=tile, **options)
+
+
+def _without_tensorrt(threads: int | None) -> Backend:
+    try:
+        return open_backend("cuda", threads=threads)
+    except BackendError:
+        return open_backend("cpu", threads=threads)
 
 
 def open_model(model: str | os.PathLike[str], *, expects: Mapping[str, Any] | None = None) -> ModelPackage:

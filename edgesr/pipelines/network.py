@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -40,13 +41,13 @@ class Settings:
 
 
 class RestoreNetwork:
-    """The ``network`` part of a restoration package, loaded on a backend."""
+    """The ``network`` part of a restoration package, loaded on a backend, from ``file`` where it needs an own form."""
 
-    def __init__(self, package: ModelPackage, backend: Backend) -> None:
+    def __init__(self, package: ModelPackage, backend: Backend, file: Path | None = None) -> None:
         self.descriptor: ModelDescriptor = package.descriptor
         self.backend = backend
         self.part = self.descriptor.parts[NETWORK]
-        self.engine: Engine = backend.load(package.part_path(NETWORK))
+        self.engine: Engine = backend.load(file or package.part_path(NETWORK))
         self.lock = threading.Lock()
         self._free: list[Workspace] = []
         self._check_roles()

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
+from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Literal
@@ -32,7 +33,8 @@ class Restorer:
 
     Thread-safe. ``color`` names the order of colour pictures that are passed in and returned, ``"rgb"`` or ``"bgr"``.
     ``tile`` is the tile side in input pixels (default: from the model and the free memory); ``tta`` averages over the
-    eight flips and rotations. Further keywords are the model's controls, e.g. ``fidelity=1.0``.
+    eight flips and rotations; ``network`` is the network in the backend's own form, such as a TensorRT engine. Further
+    keywords are the model's controls, e.g. ``fidelity=1.0``.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Restorer:
         color: Literal["rgb", "bgr"] = "rgb",
         tile: int | None = None,
         tta: bool = False,
+        network: Path | None = None,
         **controls: Any,
     ) -> None:
         if color not in ("rgb", "bgr"):
@@ -55,7 +58,7 @@ class Restorer:
         self._tile = tile
         self._tta = tta
         self._backend = backend
-        self._network = RestoreNetwork(package, backend)
+        self._network = RestoreNetwork(package, backend, network)
         self._executor: ThreadPoolExecutor | None = None
         self._executor_lock = threading.Lock()
         tiles_for(self.descriptor, 1, 1, tile)

@@ -54,6 +54,14 @@ def tiles_for(descriptor: ModelDescriptor, h: int, w: int, tile: int | None) -> 
     return _cut(descriptor, h, w, (side, side))
 
 
+def static_tile(descriptor: ModelDescriptor, tile: int | None) -> tuple[int, int]:
+    """Return the one ``(height, width)`` to compile a network for, whatever memory is free at the moment."""
+    size = descriptor.size
+    if size.fixed is not None or tile is not None:
+        return tiles_for(descriptor, 1, 1, tile).tile
+    return (round_up(max(descriptor.tile or DEFAULT_TILE, least_tile(descriptor)), size.multiple),) * 2
+
+
 def smaller(descriptor: ModelDescriptor, h: int, w: int, tiles: Tiles, error: BaseException) -> Tiles:
     """Return tiles of half the side after an out-of-memory error; raise OutOfMemoryError when they cannot shrink."""
     least = least_tile(descriptor)

@@ -1,0 +1,170 @@
+"""Pictures through TensorRT: compiled in a child process, cached, loaded and run, on the doubles of all versions."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import edgesr.engines
+from edgesr.cli import main
+from edgesr.compile.engine_cache import EngineCache
+from edgesr.engines.cudart import CudaRuntime
+from edgesr.engines.trt import TrtBackend
+from edgesr.engines.trt_api import TensorRt
+from edgesr.errors import BackendError, BuildError, UsageError
+from edgesr.model import ModelDescriptor, Part, Preprocessing, SizeRequirements, write_package
+from edgesr.pipelines.load import load
+from tests import networks
+from tests.fakes.cudart import FakeCudart
+from tests.fakes.tensorrt import VERSIONS, Tensorrt
+from tests.fakes.trt_module import site_folder
+
+
+@pytest.fixture
+def package(tmp_path):
+    return make_package(tmp_path)
+
+
+def make_package(folder, *, channels=1, layout="NCHW", multiple=1, size=None):
+    path = networks.convolution_x(folder / "n.onnx", channels=channels, layout=layout, size=size)
+    descriptor = ModelDescriptor(
+        name="tiny",
+        version="1.0.0",
+        task="restore",
+        parts={"network": Part("network.onnx", "", {"image": "image"}, {"image": "upscaled"})},
+        scale=2,
+        input_channels=channels,
+        output_channels=channels,
+        input=Preprocessing(color="grey" if channels == 1 else "rgb", layout=layout),
+        size=SizeRequirements(multiple=multiple, fixed=(size, size) if size else None),
+        receptive_field=3,
+    )
+    return write_package(folder / f"tiny{len(list(folder.iterdir()))}.edgesr", descriptor, {"network.onnx": path})
+
+
+class Machine:
+    """A machine with TensorRT and a GPU, here and in child processes."""
+
+    def __init__(self, version, monkeypatch, folder):
+        self.fake = FakeCudart()
+        self.double = Tensorrt(version, self.fake)
+        self.monkeypatch = monkeypatch
+        monkeypatch.setattr(edgesr.engines, "_tensorrt", self.open)
+        monkeypatch.setenv("PYTHONPATH", str(site_folder(folder / "site")))
+        monkeypatch.setenv("DOUBLE_TENSORRT_VERSION", version)
+
+    def open(self, device="tensorrt"):
+        return TrtBackend(device, tensorrt=TensorRt(self.double.module), cuda=CudaRuntime(self.fake, "fake"))
+
+    def fail(self, **faults):
+        self.monkeypatch.setenv("DOUBLE_TENSORRT_FAULTS", json.dumps(faults))
+
+
+@pytest.fixture(params=VERSIONS)
+def machine(request, monkeypatch, tmp_path):
+    made = Machine(request.param, monkeypatch, tmp_path)
+    yield made
+    made.fake.check()
+
+
+@pytest.fixture
+def one_machine(monkeypatch, tmp_path):
+    """A machine for what does not depend on the version."""
+    made = Machine("10.3.0", monkeypatch, tmp_path)
+    yield made
+    made.fake.check()
+
+
+def picture(h=70, w=90, c=None, seed=0):
+    shape = (h, w) if c is None else (h, w, c)
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def test_edgesr_run_on_tensorrt_equals_the_cpu_bit_for_bit(machine, package, tmp_path, capsys):
+    Image.fromarray(picture()).save(tmp_path / "in.png")
+    outputs = {}
+    for device in ("cpu", "tensorrt", "auto"):
+        target = tmp_path / f"{device}.png"
+        words = ["run", tmp_path / "in.png", "-m", package, "-o", target, "--device", device, "--tile", 48]
+        assert main([*map(str, words), "--threads", "1", "--json"]) == 0
+        shown = capsys.readouterr()
+        said = json.loads(shown.out)
+        assert said["device"] == ("onnxruntime:cpu" if device == "cpu" else "tensorrt:0")
+        assert ("builds the TensorRT engine of tiny" in shown.err) == (device == "tensorrt")
+        outputs[device] = target.read_bytes()
+    assert outputs["tensorrt"] == outputs["cpu"]
+    assert outputs["auto"] == outputs["cpu"]
+    (entry,) = EngineCache().entries()
+    assert entry.facts["options"]["profile"]["image"]["best"] == [1, 1, 48, 48]
+    with Image.open(tmp_path / "auto.png") as image:
+        assert image.size == (180, 140)
+
+
+def test_colour_channels_last_and_multiples_run_as_on_the_cpu(one_machine, tmp_path):
+    package = make_package(tmp_path, channels=3, layout="NHWC", multiple=4)
+    image = picture(c=3)
+    with load(package, "tensorrt", tile=41) as compiled, load(package, "cpu", threads=1, tile=41) as reference:
+        assert compiled.descriptor.size.fixed == (44, 44)
+        np.testing.assert_array_equal(compiled(image), reference(image))
+
+
+def test_a_network_of_fixed_size_keeps_it(one_machine, tmp_path):
+    package = make_package(tmp_path, size=32)
+    with load(package, "tensorrt") as compiled, load(package, "cpu", threads=1) as reference:
+        np.testing.assert_array_equal(compiled(picture()), reference(picture()))
+    with pytest.raises(UsageError, match="leave out --tile"):
+        load(package, "tensorrt", tile=48)
+
+
+def test_a_bare_file_runs(one_machine, tmp_path):
+    path = networks.convolution_x(tmp_path / "bare.onnx")
+    options = {"threads": 1, "tile": 64, "expects": {"color": "grey"}}
+    with load(path, "tensorrt", **options) as compiled, load(path, "cpu", **options) as reference:
+        np.testing.assert_array_equal(compiled(picture(100, 120)), reference(picture(100, 120)))
+
+
+def test_the_second_load_builds_nothing_and_another_tile_does(one_machine, package):
+    notes: list[str] = []
+    for tile, count in ((48, 1), (48, 1), (None, 2), (512, 2)):
+        with load(package, "tensorrt", tile=tile, note=notes.append) as restorer:
+            assert restorer.descriptor.size.fixed == ((tile or 512),) * 2
+        assert len([text for text in notes if text.startswith("builds")]) == count
+
+
+def test_a_damaged_engine_is_built_again(one_machine, package):
+    load(package, "tensorrt", tile=48).close()
+    (entry,) = EngineCache().entries()
+    entry.path.write_bytes(entry.path.read_bytes()[:100])
+    notes: list[str] = []
+    load(package, "tensorrt", tile=48, note=notes.append).close()
+    assert "is damaged and is built again" in notes[0]
+
+
+def test_what_cannot_be_built_is_an_error_by_name_and_runs_elsewhere_by_auto(machine, package, capsys, tmp_path):
+    machine.fail(build="Error Code 9: odd")
+    with pytest.raises(BuildError, match="odd"):
+        load(package, "tensorrt", tile=48)
+    notes: list[str] = []
+    with (
+        load(package, "auto", threads=1, tile=48, note=notes.append) as restorer,
+        load(package, "cpu", threads=1, tile=48) as reference,
+    ):
+        assert restorer.device == "onnxruntime:cpu"
+        np.testing.assert_array_equal(restorer(picture()), reference(picture()))
+    assert any("TensorRT is left out" in text for text in notes)
+    Image.fromarray(picture()).save(tmp_path / "in.png")
+    words = ["run", str(tmp_path / "in.png"), "-m", str(package), "-o", str(tmp_path / "o.png"), "--device", "tensorrt"]
+    assert main(words) == 4
+    assert "odd" in capsys.readouterr().err
+
+
+def test_other_backends_cannot_run_engines(package):
+    from edgesr.engines import open_backend
+    from edgesr.model import open_package
+    from edgesr.pipelines.compiled import load_compiled
+
+    with pytest.raises(BackendError, match="cannot run TensorRT engines"):
+        load_compiled(open_package(package), open_backend("cpu"))
