@@ -53,7 +53,7 @@ def load(
 
     try:
         return load_compiled(package, backend, tile=tile, note=note, **options)
-    except BuildError as error:
+    except (BackendError, BuildError, ModelError) as error:
         if device != "auto":
             raise
         note(f"TensorRT is left out: {error}")
