@@ -28,7 +28,7 @@ def bleed(rgb: Array, alpha: Array) -> Array:
         finer = _finer(fill, 0, *weight.shape)
         np.copyto(finer, _mean(total, weight), where=weight[:, :, np.newaxis] > 0)
         fill = finer
-    bled = rgb.copy()
+    bled: Array = rgb.copy()
     height, width, _ = rgb.shape
     for top in range(0, height, BAND_ROWS):
         rows = slice(top, min(top + BAND_ROWS, height))

@@ -16,7 +16,8 @@ def to_float(pixels: Array) -> FloatArray:
         return pixels.astype(np.float32)
     if pixels.dtype not in (np.uint8, np.uint16):
         raise InputError(f"pixels must be uint8, uint16 or a float type, got {pixels.dtype}; convert them first")
-    return np.divide(pixels, np.float32(np.iinfo(pixels.dtype).max), dtype=np.float32)
+    scaled: FloatArray = np.divide(pixels, np.float32(np.iinfo(pixels.dtype).max), dtype=np.float32)
+    return scaled
 
 
 def from_float(array: Array, dtype: np.dtype[np.generic] | type[np.generic] | str, out: Array | None = None) -> Array:

@@ -20,4 +20,5 @@ def self_ensemble(pixels: FloatArray, run: Callable[[FloatArray], FloatArray], *
             result = np.rot90(result[:, ::-1] if flip else result, -turn)
             total = result.copy() if total is None else np.add(total, result, out=total)
     assert total is not None
-    return total * np.float32(1.0 / (2 * len(turns)))
+    total *= np.float32(1.0 / (2 * len(turns)))
+    return total
