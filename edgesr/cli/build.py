@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from edgesr.cli.build_engine import try_engine, why_none
 from edgesr.cli.output import note, result, result_json
 from edgesr.cli.progress import Progress
 from edgesr.cli.run import expectations
@@ -23,7 +23,7 @@ from edgesr.compile.simplify import simplify
 from edgesr.compile.tensors import TensorProof, tensor_feeds
 from edgesr.compile.typed import Options, Precision, Typed, convert
 from edgesr.compile.validate import takers
-from edgesr.errors import BackendError, ModelError, UsageError
+from edgesr.errors import ModelError, UsageError
 from edgesr.model import ModelPackage
 from edgesr.model.rules import NETWORK
 from edgesr.pipelines.calibrate import PictureProof, calibration_pictures
@@ -33,7 +33,7 @@ from edgesr.pipelines.load import open_model
 def execute(arguments: argparse.Namespace) -> int:
     """Convert the network, compare it with FP32, and write it."""
     precision = _precision(arguments)
-    why_no_engine = _no_engine(arguments.target)
+    why_no_engine = why_none(arguments)
     package, reason = _package(arguments)
     graph = Graph.read(
         package.part_path(NETWORK) if package else Path(arguments.onnx), source=arguments.onnx or arguments.model
@@ -56,7 +56,11 @@ def execute(arguments: argparse.Namespace) -> int:
     versions = takers(choice.typed.graph)
     record["tensorrt"] = versions
     output = _write(arguments, package, choice.typed, record)
-    said = [f"{choice.typed.summary()}; runs on any CPU; no engine was built: {why_no_engine}"]
+    engine = None if why_no_engine else try_engine(arguments, output)
+    told_engine = (
+        f"no engine was built: {why_no_engine or 'it failed'}" if engine is None else f"its engine is {engine}"
+    )
+    said = [f"{choice.typed.summary()}; runs on any CPU; {told_engine}"]
     said += [text for text in (reason, f"calibrated on {told}", simplified, *choice.typed.notes) if text]
     said.append(f"against FP32 {_accuracy(choice.verdict)}")
     if arguments.auto and not has_data:
@@ -65,7 +69,13 @@ def execute(arguments: argparse.Namespace) -> int:
         said.append(f"in ONNX Runtime on this CPU, which rounds FP16 in its own way, {_accuracy(as_run)}")
     said += _versions(versions)
     if arguments.json:
-        document = {"output": str(output), "target": "onnx", "notes": said, **choice.typed.document(), **record}
+        document = {
+            "output": str(output),
+            "target": "engine" if engine else "onnx",
+            "notes": said,
+            **choice.typed.document(),
+            **record,
+        }
         document["trials"] = [asdict(trial) for trial in choice.trials]
         document["sensitivity"] = [asdict(loss) for loss in choice.losses]
         result_json(_finite(document))
@@ -143,19 +153,6 @@ def _precision(arguments: argparse.Namespace) -> Precision:
     if arguments.int8:
         return "int8-fp16" if arguments.fp16 else "int8"
     return "fp16" if arguments.fp16 else "fp32"
-
-
-def _no_engine(asked: str | None) -> str:
-    """Say why no engine is built; raise BackendError where one was asked for."""
-    if asked == "onnx":
-        return "--target onnx was asked for"
-    if importlib.util.find_spec("tensorrt") is None:
-        reason = "TensorRT is not here"
-    else:
-        reason = "this version of edgesr leaves that to trtexec, which takes this ONNX file"
-    if asked == "engine":
-        raise BackendError(f"no engine can be built: {reason}; use --target onnx")
-    return reason
 
 
 def _package(arguments: argparse.Namespace) -> tuple[ModelPackage | None, str]:

@@ -26,6 +26,7 @@ _COMMANDS = {
     "models": "models",
     "pack": "pack",
     "build": "build",
+    "cache": "cache",
     "doctor": "doctor",
 }
 
@@ -103,6 +104,7 @@ def build_parser() -> Parser:
     _add_models(commands, [common])
     _add_pack(commands, [common, network])
     add_build(commands, [common, network])
+    _add_cache(commands, [common])
     commands.add_parser("doctor", parents=[common], help="check this machine", description="Check this machine.")
     return parser
 
@@ -167,6 +169,16 @@ def _add_models(commands: Any, parents: list[Parser]) -> None:
         "target", nargs="?", type=filled, metavar="FILE|NAME", help="package to add, or model to remove"
     )
     models.add_argument("--force", action="store_true", help="replace an installed model of the same name")
+
+
+def _add_cache(commands: Any, parents: list[Parser]) -> None:
+    cache = commands.add_parser(
+        "cache",
+        parents=parents,
+        help="list or delete built engines",
+        description="List or delete the TensorRT engines that were built on this machine.",
+    )
+    cache.add_argument("action", nargs="?", choices=("list", "clear"), default="list")
 
 
 def _add_pack(commands: Any, parents: list[Parser]) -> None:
