@@ -155,14 +155,14 @@ def _crashed(request: BuildRequest, ended: Ended) -> BuildError:
     name = request.onnx.name
     if ended.code == -signal.SIGKILL:
         return _OutOfMemoryError(
-            f"{name}: the system stopped the build, most likely as memory ran out; close other programs, add swap or "
-            "give a smaller --workspace"
+            f"{name}: the system stopped the build, most likely as memory ran out; close other programs, "
+            "and on a Jetson add swap"
         )
     if ended.code < 0:
         known = {number.value: number.name for number in signal.Signals}
         return _OutOfMemoryError(
-            f"{name}: TensorRT crashed during the build ({known.get(-ended.code, f'signal {-ended.code}')}); try a "
-            "smaller --workspace or another version, or run with --device cpu"
+            f"{name}: TensorRT crashed during the build ({known.get(-ended.code, f'signal {-ended.code}')}); try "
+            "another TensorRT version, or run with --device cpu"
         )
     last = next((line.strip() for line in reversed(ended.text.splitlines()) if line.strip()), "it said nothing")
     return BuildError(f"{name}: the building process ended with code {ended.code}: {explain(last)}")

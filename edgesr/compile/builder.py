@@ -119,9 +119,7 @@ class _Build:
         for name, declared in dynamic.items():
             if name not in options.profile:
                 shape = "x".join("?" if n < 0 else str(n) for n in declared)
-                raise BuildError(
-                    f"{self._name}: input {name!r} has shape {shape}; give it one, e.g. --shapes {name}:1x..."
-                )
+                raise BuildError(f"{self._name}: input {name!r} has shape {shape}; export it with fixed sizes")
             shapes = options.profile[name]
             if len(shapes.best) != len(declared) or any(
                 n not in (wanted, -1) for n, wanted in zip(declared, shapes.best, strict=True)

@@ -24,12 +24,12 @@ CATALOGUE = (
     Entry(
         r"requested but not enough memory|OutOfMemory|out of memory|cudaErrorMemoryAlloc",
         "the device has too little free memory",
-        "close other programs, give a smaller --workspace or --tile, and on a Jetson add swap",
+        "close other programs, run with a smaller --tile, and on a Jetson add swap",
     ),
     Entry(
         r"Could not find any implementation",
         "no kernel fits into the workspace or supports these shapes",
-        "give a larger --workspace or a smaller --tile",
+        "run with a smaller --tile",
     ),
     Entry(
         r"Target GPU SM \d+ is not supported",
@@ -59,7 +59,7 @@ CATALOGUE = (
     Entry(
         r"no optimization profile|optimization profile is missing|profile does not match|profile is not valid",
         "the shapes of an input are missing or do not fit the network",
-        "give --shapes or --tile",
+        "export it with fixed or named sizes, or run with --tile",
     ),
     Entry(
         r"Q/DQ layers but int8 is not configured|shiftIsAllZeros|Non-zero zero point|does not support int32 input",

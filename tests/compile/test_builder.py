@@ -204,14 +204,14 @@ def test_an_unknown_operator_is_named(api, tmp_path):
 
 def test_none_from_the_builder_is_explained(double, api, tmp_path):
     double.faults["build"] = "Error Code 2: OutOfMemory (Requested size was 9 bytes.)"
-    with pytest.raises(BuildError, match=r"a\.onnx: TensorRT .* OutOfMemory .*too little free memory.*--workspace"):
+    with pytest.raises(BuildError, match=r"a\.onnx: TensorRT .* OutOfMemory .*too little free memory.*--tile"):
         build_plan(api, networks.affine(tmp_path / "a.onnx"), BuildOptions(profile=fixed(SHAPES)))
 
 
 def test_a_small_workspace_is_explained(double, api, tmp_path):
     double.faults["least_workspace"] = 1 << 20
     path = networks.affine(tmp_path / "a.onnx")
-    with pytest.raises(BuildError, match="larger --workspace"):
+    with pytest.raises(BuildError, match="smaller --tile"):
         build_plan(api, path, BuildOptions(profile=fixed(SHAPES), workspace=1 << 19))
 
 
