@@ -218,7 +218,7 @@ def test_a_small_workspace_is_explained(double, api, tmp_path):
 @pytest.mark.parametrize(
     ("shapes", "text"),
     [
-        ({}, r"input 'x' has shape \?x2x\?x\?; give it one"),
+        ({}, r"input 'x' has shape \?x2x\?x\?; export it with fixed sizes"),
         ({"x": (1, 3, 8, 8)}, r"got \[1, 3, 8, 8\]"),
         ({"x": (1,)}, "got"),
     ],
