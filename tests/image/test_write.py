@@ -131,7 +131,8 @@ def test_writing_a_large_png_takes_constant_memory(tmp_path):
             writer.write(band)
         late = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert late <= early + (1 << 20)
+    # The compressing threads hold a few bands at a time, more or fewer; the whole picture would be 48 MiB.
+    assert late <= early + (8 << 20)
     assert late < 24 << 20
 
 
