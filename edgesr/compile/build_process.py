@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import edgesr.errors
-from edgesr.compile.messages import explain
 from edgesr.compile.recipe import BuildOptions, BuiltPlan
+from edgesr.engines.messages import explain
 from edgesr.errors import BuildError, EdgesrError
 
 LEAST_WORKSPACE = 32 << 20

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from edgesr.compile.graph import HALF, Graph
-from edgesr.compile.messages import explain
 from edgesr.compile.recipe import BuildOptions, BuiltPlan
+from edgesr.engines.messages import explain
 from edgesr.engines.trt_api import Lines, TensorRt
 from edgesr.errors import BackendError, BuildError
 
@@ -66,7 +66,8 @@ class _Build:
         try:
             self.builder: Any = api.trt.Builder(api.log.logger)
         except (TypeError, RuntimeError) as error:
-            raise BackendError(f"TensorRT {api.version_text} does not start: {lines.reason()} ({error})") from None
+            reason = explain(f"{lines.reason()} ({error})")
+            raise BackendError(f"TensorRT {api.version_text} does not start: {reason}") from None
 
     def said(self, otherwise: str) -> str:
         """Return TensorRT's reason with its cause and remedy where they are known."""

@@ -13,6 +13,7 @@ import numpy as np
 from edgesr.device import usable_cores
 from edgesr.engines.base import Buffer, TensorSpec
 from edgesr.engines.checks import check_tensors
+from edgesr.engines.messages import explain
 from edgesr.engines.ort_buffers import HostBuffer, OrtValueBuffer
 from edgesr.errors import BackendError, EdgesrError, ModelError, OutOfMemoryError
 
@@ -196,4 +197,4 @@ def _translate(error: Exception, what: str, kind: type[EdgesrError]) -> EdgesrEr
     text = lines[0][:300]
     if isinstance(error, MemoryError) or any(mark in str(error).lower() for mark in _OUT_OF_MEMORY):
         return OutOfMemoryError(f"{what}: out of memory; use a smaller --tile")
-    return kind(f"{what}: {text}")
+    return kind(f"{what}: {explain(text)}")

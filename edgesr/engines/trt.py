@@ -13,6 +13,7 @@ from edgesr.engines.base import Buffer
 from edgesr.engines.cuda import Device, Stream
 from edgesr.engines.cuda_memory import DeviceBuffer, ForeignBuffer, MappedBuffer
 from edgesr.engines.cudart import CudaRuntime
+from edgesr.engines.messages import explain
 from edgesr.engines.plan import read_plan_header
 from edgesr.engines.trt_api import TensorRt
 from edgesr.engines.trt_engine import TrtEngine
@@ -145,8 +146,9 @@ class TrtBackend:
         with self._api.log.collect() as lines:
             engine = self._runtime.deserialize_cuda_engine(content)
         if engine is None:
+            reason = explain(lines.reason())
             raise ModelError(
-                f"TensorRT {self._api.version_text} cannot load {path.name} ({len(content)} bytes): {lines.reason()}; "
+                f"TensorRT {self._api.version_text} cannot load {path.name} ({len(content)} bytes): {reason}; "
                 "it is damaged or of another GPU: build it again with `edgesr build`"
             )
         return engine

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from edgesr.engines.messages import explain
 from edgesr.errors import BackendError, ModelError
 
 OLDEST = (8, 6)
@@ -120,8 +121,8 @@ class TensorRt:
             import tensorrt
         except ImportError as error:
             raise BackendError(
-                f"TensorRT cannot be imported ({error}); on a Jetson use JetPack's own with a virtual environment made "
-                "with --system-site-packages, elsewhere install tensorrt"
+                f"TensorRT cannot be imported: {explain(str(error))}; on a Jetson use JetPack's own with a virtual "
+                "environment made with --system-site-packages, elsewhere install tensorrt"
             ) from None
         return cls(tensorrt)
 
@@ -156,7 +157,8 @@ class TensorRt:
             try:
                 runtime = self.trt.Runtime(self.log.logger)
             except (TypeError, RuntimeError) as error:
-                raise BackendError(f"TensorRT {self.version_text} does not start: {lines.reason()} ({error})") from None
+                reason = explain(f"{lines.reason()} ({error})")
+                raise BackendError(f"TensorRT {self.version_text} does not start: {reason}") from None
         return runtime
 
 

@@ -12,6 +12,7 @@ from edgesr.engines.base import Buffer, TensorSpec
 from edgesr.engines.checks import check_tensors
 from edgesr.engines.cuda import Stream
 from edgesr.engines.cuda_graph import Graph, capture
+from edgesr.engines.messages import explain
 from edgesr.engines.trt_api import TensorRt
 from edgesr.engines.trt_context import Context, new_context
 from edgesr.engines.trt_memory import ActivationMemory
@@ -176,7 +177,7 @@ class TrtEngine:
             self.graph_refusal = captured
 
     def _failure(self, what: str, reason: str) -> BackendError:
-        text = f"{self._file_name}: {what}" + (f": {reason}" if reason else "")
+        text = f"{self._file_name}: {what}" + (f": {explain(reason)}" if reason else "")
         if "out of memory" in reason.lower():
             return OutOfMemoryError(f"{text}; use a smaller --tile")
         return BackendError(text)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from edgesr.compile import messages
 from edgesr.compile.builder import build_plan, reduced_types
 from edgesr.compile.fp16 import to_fp16
 from edgesr.compile.graph import Graph
@@ -253,12 +252,3 @@ def test_a_range_must_rise_and_be_complete():
     for middle in ((3,), (1, 1)):
         with pytest.raises(UsageError, match="must not fall"):
             ranged({"x": (1,)}, {"x": middle}, {"x": (2,)})
-
-
-def test_every_catalogue_entry_is_found_and_says_what_to_do():
-    for entry in messages.CATALOGUE:
-        assert entry.cause
-        assert entry.remedy
-    assert messages.explain("something new") == "something new"
-    assert "update the driver" in messages.explain("CUDA initialization failure with error: 35")
-    assert "no GPU answers" in messages.explain("CUDA initialization failure with error: 100")

@@ -100,7 +100,7 @@ def test_old_versions_are_refused_by_name(version):
 
 def test_a_missing_tensorrt_is_named_with_its_reason_and_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorrt", None)
-    with pytest.raises(BackendError, match=r"TensorRT cannot be imported \(.*--system-site-packages"):
+    with pytest.raises(BackendError, match=r"TensorRT cannot be imported: .*--system-site-packages"):
         TensorRt.load()
 
 
