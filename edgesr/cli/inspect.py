@@ -5,16 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from edgesr.cli.output import result, result_json
+from edgesr.cli.output import note, result, result_json
 from edgesr.cli.run import expectations
+from edgesr.compile.inspection import describe_engine, is_engine
+from edgesr.errors import UsageError
 from edgesr.model import inspect_onnx
 from edgesr.pipelines.load import open_model
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Print the descriptor and what the ONNX parts hold."""
+    """Print the descriptor and what the ONNX parts hold, or what is in an engine."""
+    path = Path(arguments.model)
+    if is_engine(path):
+        return _engine(path, arguments)
     package = open_model(arguments.model, expects=expectations(arguments))
     descriptor = json.loads(package.descriptor.to_json())
     parts = {name: inspect_onnx(package.part_path(name)) for name in package.descriptor.parts}
@@ -24,6 +30,24 @@ def execute(arguments: argparse.Namespace) -> int:
         return 0
     for line in _lines(document):
         result(line)
+    return 0
+
+
+def _engine(path: Path, arguments: argparse.Namespace) -> int:
+    if expectations(arguments):
+        raise UsageError(f"{path.name} is a TensorRT engine; what a bare .onnx file leaves open cannot be set for it")
+    document = describe_engine(path)
+    if arguments.json:
+        result_json(document)
+        return 0
+    layers, notes = document.pop("layers", []), document.pop("notes")
+    for line in _lines({**document, "layer_count": len(layers) or None}):
+        result(line)
+    for layer in layers:
+        types = f"{'+'.join(layer.get('inputs', ()))} -> {'+'.join(layer.get('outputs', ()))}"
+        result(f"  {layer['name']}  {layer.get('type', '')}  {types if 'type' in layer else ''}".rstrip())
+    for text in notes:
+        note(text)
     return 0
 
 

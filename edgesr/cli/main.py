@@ -155,9 +155,12 @@ def _add_run(commands: Any, parents: list[Parser]) -> None:
 
 def _add_inspect(commands: Any, parents: list[Parser]) -> None:
     inspect = commands.add_parser(
-        "inspect", parents=parents, help="say what is in a model", description="Say what is in a package or ONNX file."
+        "inspect",
+        parents=parents,
+        help="say what is in a model or engine",
+        description="Say what is in a package, ONNX file or TensorRT engine.",
     )
-    inspect.add_argument("model", type=filled, metavar="MODEL", help="name, package or .onnx file")
+    inspect.add_argument("model", type=filled, metavar="MODEL", help="name, package, .onnx file or .engine file")
 
 
 def _add_models(commands: Any, parents: list[Parser]) -> None:

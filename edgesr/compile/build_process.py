@@ -120,19 +120,13 @@ def write_error(folder: Path, error: EdgesrError) -> None:
 
 def spawn_child(folder: Path) -> Ended:
     """Run ``python -m edgesr.compile.child`` on a folder; its messages go to a file, not to the terminal."""
-    environment = dict(os.environ)
-    # The child finds the same edgesr, also when this one was not installed.
-    paths = [environment.get("PYTHONPATH", ""), str(Path(edgesr.__file__).parents[1])]
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    # Kernels are loaded when they are first used, which saves several hundred MB on small boards.
-    environment.setdefault("CUDA_MODULE_LOADING", "LAZY")
     with (folder / "messages").open("wb") as messages:
         child = subprocess.Popen(
             [sys.executable, "-m", "edgesr.compile.child", str(folder)],
             stdin=subprocess.DEVNULL,
             stdout=messages,
             stderr=messages,
-            env=environment,
+            env=child_environment(),
         )
         try:
             code = child.wait()
@@ -141,6 +135,17 @@ def spawn_child(folder: Path) -> Ended:
                 child.kill()
                 child.wait()
     return Ended(code, (folder / "messages").read_text("utf-8", errors="replace")[-4000:])
+
+
+def child_environment() -> dict[str, str]:
+    """Return the variables for a process that uses TensorRT."""
+    environment = dict(os.environ)
+    # The child finds the same edgesr, also when this one was not installed.
+    paths = [environment.get("PYTHONPATH", ""), str(Path(edgesr.__file__).parents[1])]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    # Kernels are loaded when they are first used, which saves several hundred MB on small boards.
+    environment.setdefault("CUDA_MODULE_LOADING", "LAZY")
+    return environment
 
 
 def _answer(folder: Path) -> dict[str, Any] | None:

@@ -45,15 +45,20 @@ def inspect_plan(api: TensorRt, plan: bytes) -> Layers:
     return count_layers(text)
 
 
-def count_layers(text: str) -> Layers:
-    """Count the layers in the inspector's JSON, of any version from 8.6 to 11."""
+def told_layers(text: str) -> list[str | dict[str, Any]]:
+    """Return the layers in the inspector's JSON: what it tells of each, or only the names."""
     try:
         layers = json.loads(text)["Layers"]
     except (ValueError, KeyError, TypeError):
-        return Layers({}, 0)
+        return []
+    return [layer for layer in layers if isinstance(layer, str | dict)] if isinstance(layers, list) else []
+
+
+def count_layers(text: str) -> Layers:
+    """Count the layers in the inspector's JSON, of any version from 8.6 to 11."""
     counts: Counter[str] = Counter()
-    for told in layers:
-        kinds = set(_types(told)) if isinstance(told, dict) else set()
+    for told in told_layers(text):
+        kinds = {*layer_types(told, "Inputs"), *layer_types(told, "Outputs")} if isinstance(told, dict) else set()
         counts[next((kind for kind in (*_REDUCED, "fp32") if kind in kinds), "")] += 1
     unknown = counts.pop("", 0)
     return Layers({kind: counts[kind] for kind in (*_REDUCED, "fp32") if counts[kind]}, unknown)
@@ -74,9 +79,10 @@ def require_precision(layers: Layers, wanted: frozenset[str], *, what: str) -> l
     return []
 
 
-def _types(told: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the types of a layer's tensors: ``Format/Datatype`` up to 10, ``DataType`` from 11."""
-    for border in (*told.get("Inputs", ()), *told.get("Outputs", ())):
+def layer_types(told: Mapping[str, Any], side: str) -> Iterator[str]:
+    """Yield the types of a layer's ``Inputs`` or ``Outputs``: ``Format/Datatype`` up to 10, ``DataType`` from 11."""
+    borders = told.get(side)
+    for border in borders if isinstance(borders, list) else ():
         if isinstance(border, dict):
             words = str(border.get("DataType") or border.get("Format/Datatype") or "").split()
             yield from (_WORDS[word] for word in words if word in _WORDS)

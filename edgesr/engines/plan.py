@@ -11,6 +11,9 @@ PLAN_TAG = b"ftrt"
 _SERIALIZATION_VERSION = slice(4, 8)
 _LIBRARY_VERSION = slice(24, 28)
 _HEADER_BYTES = 28
+# Before 8.6 a plan is another archive, which tells only the number of its form; known from NVIDIA/TensorRT issue 3073.
+_OLD_TAG = b"ptrt"
+_OLD_FORMS = {205: "8.2", 213: "8.4", 232: "8.5"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,12 @@ def read_plan_header(path: Path) -> PlanHeader:
         raise ModelError(f"cannot read {path.name}: {error.strerror or error}") from None
     if path.suffix.lower() == ".onnx" and not head.startswith(PLAN_TAG):
         raise ModelError(f"{path.name} is no TensorRT engine; build one from it with `edgesr build`")
+    if head.startswith(_OLD_TAG):
+        version = _OLD_FORMS.get(head[8] if len(head) > 8 else 0, "8.5 or older")
+        raise ModelError(
+            f"{path.name} is an engine of TensorRT {version}; edgesr runs those of 8.6 and newer: build it again with "
+            "`edgesr build`"
+        )
     if not head.startswith(PLAN_TAG):
         what = "empty" if not head else f"no TensorRT engine (it begins with {head[:4]!r}, not {PLAN_TAG!r})"
         raise ModelError(f"{path.name} is {what}; build it again with `edgesr build`")
