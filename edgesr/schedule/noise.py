@@ -1,0 +1,68 @@
+"""Normal noise that is a function of seed and place: the same on every machine, and the same in every tile.
+
+The generator is Philox4x32-10 (Salmon et al. 2011), which CUDA's cuRAND also has. Its key is the seed; its counter is
+``(x // 4, y, channel + 65536 * sample, stream)``, so that one block of four 32-bit words w gives four neighbours in x
+by Box and Muller's transform, in float64::
+
+    u = (w + 0.5) / 2**32
+    n[0], n[1] = sqrt(-2 ln u[0]) * (cos 2 pi u[1], sin 2 pi u[1])
+    n[2], n[3] = sqrt(-2 ln u[2]) * (cos 2 pi u[3], sin 2 pi u[3])
+
+rounded to float32. ``stream`` is 0 for the first state and ``step + 1`` for the noise that a step adds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgesr.errors import UsageError
+from edgesr.types import Array, FloatArray
+
+LARGEST_SEED = 2**64 - 1
+_WORD = np.uint64(0xFFFFFFFF)
+_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+
+
+def noise_field(
+    seed: int, stream: int, shape: tuple[int, int, int], *, top: int = 0, left: int = 0, sample: int = 0
+) -> FloatArray:
+    """Return a window of an endless field of independent normal numbers, float32 ``(channels, height, width)``.
+
+    ``top`` and ``left`` place the window, in elements of the state, and may be negative; windows that overlap agree
+    where they do. ``sample`` numbers pictures drawn with one seed, 0 to 65535.
+    """
+    channels, height, width = shape
+    if not 0 <= seed <= LARGEST_SEED:
+        raise UsageError(f"the seed must be 0 to {LARGEST_SEED}, got {seed}")
+    if not (0 <= stream < 2**32 and 0 <= sample < 65536 and 0 < channels <= 65536):
+        raise UsageError(f"noise has at most 65536 samples and channels, got sample {sample} and {channels} channels")
+    first = left // 4
+    blocks = np.arange(first, (left + width - 1) // 4 + 1, dtype=np.int64)
+    rows = np.arange(top, top + height, dtype=np.int64)
+    planes = np.arange(channels, dtype=np.int64) + 65536 * sample
+    grid = np.broadcast_arrays(blocks, rows[:, None], planes[:, None, None], np.int64(stream))
+    words = philox([part.astype(np.uint64) & _WORD for part in grid], (seed & 0xFFFFFFFF, seed >> 32))
+    uniform = [(word.astype(np.float64) + 0.5) / 2.0**32 for word in words]
+    normal = np.empty((*uniform[0].shape, 4))
+    for pair in (0, 2):
+        radius = np.sqrt(-2.0 * np.log(uniform[pair]))
+        angle = 2.0 * np.pi * uniform[pair + 1]
+        normal[..., pair], normal[..., pair + 1] = radius * np.cos(angle), radius * np.sin(angle)
+    lines = normal.reshape(channels, height, -1)
+    return lines[:, :, left - 4 * first :][:, :, :width].astype(np.float32)
+
+
+def philox(counter: list[Array], key: tuple[int, int]) -> list[Array]:
+    """Return four words of Philox4x32-10 for each counter; words are uint64 arrays of values below 2**32."""
+    words, keys = list(counter), list(key)
+    for _ in range(10):
+        low, high = _MULTIPLIERS[0] * words[0], _MULTIPLIERS[1] * words[2]
+        words = [
+            (high >> np.uint64(32)) ^ words[1] ^ np.uint64(keys[0]),
+            high & _WORD,
+            (low >> np.uint64(32)) ^ words[3] ^ np.uint64(keys[1]),
+            low & _WORD,
+        ]
+        keys = [(value + step) & 0xFFFFFFFF for value, step in zip(keys, _WEYL, strict=True)]
+    return words
