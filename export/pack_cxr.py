@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 
 from edgesr.model.packing import pack
+from export.convention_cxr import limits
 from export.data.degradations import downscale
 from export.evaluation import cases, open_graph, upscale
 from export.graph_cxr import INPUTS
@@ -48,14 +49,14 @@ def main() -> None:
             arguments.out,
             name=facts["name"],
             version=arguments.version,
-            overrides=overrides(facts),
+            overrides=overrides(facts, limits(arguments.data)),
             golden=golden,
         )
     print(f"{arguments.out}: {arguments.out.stat().st_size / 2**20:.2f} MiB, {package.descriptor.name}")
 
 
-def overrides(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return what model.json says beyond the ONNX file."""
+def overrides(facts: dict[str, Any], sharpness: dict[str, float]) -> dict[str, Any]:
+    """Return what model.json says beyond the ONNX file; ``sharpness`` is that of the softest training picture."""
     conformal, training = facts["conformal"], facts["training"]
     roles = {name: name for name in INPUTS}
     return {
@@ -75,7 +76,12 @@ def overrides(facts: dict[str, Any]) -> dict[str, Any]:
             "calibrated_on": f"{conformal['number_of_pictures']} NIH ChestX-ray14 pictures of "
             f"{conformal['number_of_patients']} patients outside training, at the default fidelity, cv2 cubic input",
         },
-        "degradation": {"kernel": "cubic", "also": [name for name in DEGRADATIONS if name != "cubic"], "rounded": True},
+        "degradation": {
+            "kernel": "cubic",
+            "also": [name for name in DEGRADATIONS if name != "cubic"],
+            "rounded": True,
+            "sharpness": sharpness,
+        },
         "description": f"Chest X-rays four times larger: {facts['parameters']:,} parameters, a fidelity dial, "
         "data consistency and an error bound in the graph.",
         "licence": "Apache-2.0",

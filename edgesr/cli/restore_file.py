@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -19,7 +19,9 @@ from edgesr.errors import BackendError, InputError
 from edgesr.image import Metadata, Picture, open_writer, read
 from edgesr.image.convert import from_float
 from edgesr.image.source import shown
+from edgesr.pipelines.convention import check_convention
 from edgesr.pipelines.restore import Restorer
+from edgesr.types import Array
 
 
 def restore_file(
@@ -73,12 +75,21 @@ def _restore(job: Job, restorer: Restorer, arguments: argparse.Namespace, progre
             record["uncertainty"] = str(job.error_map)
             maps = stack.enter_context(_map_writer(job.error_map, picture, scale, restorer))
         for frame in picture.frames:
+            _note_convention(record, frame, restorer)
             for band in restorer.bands(frame, uncertainty=arguments.uncertainty, on_tile=on_tile):
                 writer.write(band.rows)
                 if maps is not None and band.bound is not None:
                     maps.write(from_float(band.bound[..., None], np.dtype(np.uint16)))
     record["seconds"] = round(perf_counter() - start, 4)
     return record
+
+
+def _note_convention(record: dict[str, Any], frame: Array, restorer: Restorer) -> None:
+    """Record whether a frame looks like what the model was made for: the first frame's facts, or a later problem's."""
+    checked = check_convention(restorer.descriptor, frame)
+    known = record.get("convention")
+    if checked is not None and (known is None or (checked.problem and not known["problem"])):
+        record["convention"] = asdict(checked)
 
 
 def _map_writer(path: Path, picture: Picture, scale: int, restorer: Restorer) -> Any:

@@ -48,7 +48,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if is_single and failed:
         note(failed[0])
         return InputError.exit_code
-    for text in notes:
+    for text in (*notes, *_misfits(records)):
         note(text)
     if not is_single:
         _summarise(records, failed)
@@ -145,6 +145,18 @@ def _failed(job: Job, error: Exception, arguments: argparse.Namespace) -> dict[s
 
         traceback.print_exception(type(error), error, error.__traceback__)
     return {"input": str(job.source), "output": str(job.target), "status": "failed", "error": str(error)}
+
+
+def _misfits(records: list[dict[str, Any]]) -> list[str]:
+    """Return one note about the pictures of this run that do not look like what the model was made for."""
+    found = [record for record in records if record["status"] == "done" and "convention" in record]
+    found = [record for record in found if record["convention"]["problem"]]
+    if not found:
+        return []
+    first = f"{found[0]['input']}: {found[0]['convention']['problem']}"
+    if len(found) == 1:
+        return [f"{first}; trust its fine detail less"]
+    return [f"{len(found)} pictures do not look like what the model was made for; {first}; see convention in --json"]
 
 
 def _summarise(records: list[dict[str, Any]], failed: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from edgesr.errors import InputError
 from edgesr.types import Array
 
 Kernel: TypeAlias = Literal["cubic", "area", "antialiased"]
+KERNELS: tuple[Kernel, ...] = get_args(Kernel)
 
 OPENCV_A = -0.75
 PILLOW_A = -0.5

@@ -128,6 +128,7 @@ class Restorer:
             meta={"source": source, **self.meta(**controls)},
             source=image,
             metadata=metadata or Metadata(format="PNG"),
+            descriptor=self.descriptor,
         )
 
     def bands(

@@ -12,7 +12,9 @@ import numpy as np
 from edgesr.errors import InputError
 from edgesr.image import Metadata, Picture, write
 from edgesr.image.convert import to_float
-from edgesr.image.resample import downscale
+from edgesr.image.resample import KERNELS, downscale
+from edgesr.model.descriptor import ModelDescriptor
+from edgesr.pipelines.convention import Convention, check_convention
 from edgesr.types import Array, FloatArray
 
 
@@ -31,19 +33,30 @@ class Result:
     source: Array = field(repr=False)
     """The input that was restored, in the same form as ``image``."""
     metadata: Metadata = field(repr=False)
+    descriptor: ModelDescriptor = field(repr=False)
+    """The model that made it."""
 
     @property
     def consistency(self) -> float | None:
         """RMS difference between the downscaled result and the input, in 8-bit grey levels.
 
-        None where the model does not name the downscaler that it inverts.
+        Of the downscalers that the model inverts, the one that fits best counts, or the one that the user named. None
+        where the model names none.
         """
-        kernel = self.meta.get("degradation")
-        if kernel not in ("cubic", "area", "antialiased"):
-            return None
-        image, source = _three_axes(self.image), _three_axes(self.source)
-        residual = downscale(to_float(image), int(self.meta["scale"]), kernel) - to_float(source)
-        return float(np.sqrt(np.mean(np.square(residual, dtype=np.float64)))) * 255.0
+        declared = self.descriptor.degradation or {}
+        known = [name for name in (declared.get("kernel"), *declared.get("also", ())) if name in KERNELS]
+        named = self.meta["controls"].get("degradation")
+        image, source = to_float(_three_axes(self.image)), to_float(_three_axes(self.source))
+        residuals = [
+            downscale(image, self.descriptor.scale, kernel) - source
+            for kernel in ([named] if named in known else known)
+        ]
+        return min((float(np.sqrt(np.mean(np.square(r, dtype=np.float64)))) * 255.0 for r in residuals), default=None)
+
+    @property
+    def convention(self) -> Convention | None:
+        """Whether the input looks like what the model was made for; None where its package does not say."""
+        return check_convention(self.descriptor, _three_axes(self.source))
 
     def save(self, path: str | Path, **options: Any) -> Path:
         """Write the picture with the metadata of its source; the suffix gives the format. See edgesr.image.write."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgesr.image import read
 from tests.cli.commands import files, run
@@ -211,3 +213,22 @@ def test_an_output_is_replaced_whole(call: Call, models: Models, tmp_path: Path)
     assert call("run", source, "-m", models.package, "-o", target).code == 0
     assert read(target).pixels.shape == (24, 32, 1)
     assert files(tmp_path) == ["a.png", "b.png"]
+
+
+def test_a_picture_that_does_not_fit_the_model_is_noted_once(call: Call, tmp_path: Path) -> None:
+    fits = Path(__file__).parents[2] / "examples" / "chest_xray.png"
+    with Image.open(fits) as image:
+        image.crop((64, 64, 128, 128)).resize((128, 128), Image.Resampling.BICUBIC).save(tmp_path / "soft.png")
+        image.crop((64, 64, 192, 192)).save(tmp_path / "true.png")
+    answer = call("run", tmp_path / "true.png", "-m", "cxr-x4-fast", "--json")
+    assert "softer" not in answer.err
+    assert json.loads(answer.out)["results"][0]["convention"]["problem"] is None
+    answer = call("run", tmp_path / "soft.png", "-m", "cxr-x4-fast", "-o", tmp_path / "out.png")
+    assert answer.code == 0
+    assert answer.err.count("soft.png: it is softer") == 1
+    (tmp_path / "more.png").write_bytes((tmp_path / "soft.png").read_bytes())
+    answer = call("run", f"{tmp_path}/[ms]*.png", "-m", "cxr-x4-fast", "--json", "-o", tmp_path / "all")
+    assert answer.err.count("softer") == 1
+    assert "2 pictures do not look like" in answer.err
+    records = json.loads(answer.out)["results"]
+    assert ["softer" in record["convention"]["problem"] for record in records] == [True, True]

@@ -7,6 +7,7 @@ import pytest
 
 import edgesr
 from edgesr.errors import BackendError, InputError, OutOfMemoryError, UsageError
+from edgesr.image.resample import downscale
 
 RNG = np.random.default_rng(7)
 
@@ -248,3 +249,15 @@ def test_small_fixed_tiles_shrink_their_context_and_say_so(make_restorer):
     assert np.abs(fixed(image) - whole(image)).max() < 0.2
     assert any("blended, not exact" in note for note in fixed.notes)
     assert not make_restorer().notes
+
+
+def test_agreement_is_that_of_the_best_declared_downscaler_or_of_the_one_named():
+    with edgesr.load("cxr-x4-fast", "cpu", threads=1) as restorer:
+        large = np.kron(picture(40, 40)[4:36, 4:36], np.ones((4, 4))).astype(np.uint8)
+        area = np.rint(large.reshape(32, 4, 32, 4).mean(axis=(1, 3))).astype(np.uint8)
+        free, forced = restorer.restore(area), restorer.restore(area, degradation="area")
+        residual = forced.image.reshape(32, 4, 32, 4).mean(axis=(1, 3)) - area
+        assert forced.consistency == pytest.approx(np.sqrt(np.mean(residual**2)), rel=1e-4)
+        kernels = ("cubic", "area", "antialiased")
+        small = {k: downscale(free.image[..., None] / 255.0, 4, k)[..., 0] * 255 - area for k in kernels}
+        assert free.consistency == pytest.approx(min(np.sqrt(np.mean(r**2)) for r in small.values()), rel=1e-4)
