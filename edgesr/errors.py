@@ -4,6 +4,7 @@ EdgesrError
 ├── UsageError      2  a wrong option or argument
 ├── InputError      6  a picture that cannot be read, written or processed
 ├── ModelError      3  a model package or ONNX file that is missing, corrupt or unsupported
+│   └── StaleEngineError
 ├── BackendError    3  a device, library or runtime that is missing or failed
 │   └── OutOfMemoryError
 ├── BuildError      4  an engine that could not be built
@@ -33,6 +34,10 @@ class ModelError(EdgesrError):
     """A model package or ONNX file that is missing, corrupt or unsupported."""
 
     exit_code = 3
+
+
+class StaleEngineError(ModelError):
+    """A whole engine file that TensorRT does not load; a new build of it may."""
 
 
 class BackendError(EdgesrError):

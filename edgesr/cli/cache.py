@@ -6,7 +6,8 @@ import argparse
 import time
 
 from edgesr.cli.output import note, result, result_json
-from edgesr.compile.engine_cache import EngineCache, Entry
+from edgesr.compile.engine_cache import EngineCache
+from edgesr.compile.engine_record import Entry
 from edgesr.compile.recipe import BuildOptions
 from edgesr.compile.shapes import show_shapes
 

@@ -9,29 +9,22 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import edgesr.errors
-from edgesr.compile.recipe import BuildOptions, BuiltPlan
+from edgesr.compile.exchange import BuildRequest, read_answer, write_request
+from edgesr.compile.limits import LEAST_WORKSPACE
+from edgesr.compile.recipe import BuiltPlan, Limits, Survey
 from edgesr.engines.messages import explain
 from edgesr.errors import BuildError, EdgesrError
 
-LEAST_WORKSPACE = 32 << 20
 _FIRST_RETRY = 256 << 20
 """Workspace in bytes of the second attempt when the first had no limit."""
 _MEMORY = "too little free memory"
-
-
-@dataclass(frozen=True)
-class BuildRequest:
-    """What the building process needs to know."""
-
-    onnx: Path
-    options: BuildOptions
-    device: int = 0
-    """Index of the GPU."""
+_TICK = 0.2
+"""Seconds between two looks at a running build."""
 
 
 @dataclass(frozen=True)
@@ -42,83 +35,91 @@ class Ended:
     text: str
 
 
-Spawn: TypeAlias = Callable[[Path], Ended]
-"""Runs the build described in a folder to its end; tests put another one in its place."""
+@dataclass(frozen=True)
+class Watch:
+    """Who sees a build go on, from the process that waits for it."""
+
+    tick: Callable[[str], None] = lambda phase: None
+    """Called every fraction of a second with what the build does now."""
+    surveyed: Callable[[Survey], None] = lambda found: None
+    """Called once, before kernels are measured."""
 
 
-def build_in_process(request: BuildRequest, timing_cache: bytes = b"", *, spawn: Spawn | None = None) -> BuiltPlan:
+Spawn: TypeAlias = Callable[[Path, Callable[[], None]], Ended]
+"""Runs the build described in a folder to its end, and calls the function while it waits."""
+
+
+def build_in_process(request: BuildRequest, *, spawn: Spawn | None = None, watch: Watch | None = None) -> BuiltPlan:
     """Build, and once more with half the workspace where the process was killed or ran out of memory."""
-    spawn = spawn or spawn_child
+    spawn, watch = spawn or spawn_child, watch or Watch()
     try:
-        return _attempt(request, timing_cache, spawn)
+        return _attempt(request, spawn, watch)
     except _OutOfMemoryError as error:
-        workspace = max((request.options.workspace or 2 * _FIRST_RETRY) // 2, LEAST_WORKSPACE)
-        if request.options.workspace is not None and workspace >= request.options.workspace:
+        before = request.limits.workspace
+        workspace = max((before or 2 * _FIRST_RETRY) // 2, LEAST_WORKSPACE)
+        if before is not None and workspace >= before:
             raise BuildError(str(error)) from None
-        smaller = replace(request, options=replace(request.options, workspace=workspace))
+        tuning = request.limits.tactic_dram
+        limits = Limits(workspace, None if tuning is None else max(tuning // 2, workspace))
         try:
-            built = _attempt(smaller, timing_cache, spawn)
+            built = _attempt(replace(request, limits=limits), spawn, watch)
         except BuildError as again:
             raise BuildError(f"{again} (also tried with {workspace >> 20} MiB of workspace)") from None
         note = f"the first build failed ({error}); this one has {workspace >> 20} MiB of workspace"
         return replace(built, notes=(*built.notes, note))
 
 
+def survey_in_process(request: BuildRequest, *, spawn: Spawn | None = None) -> Survey:
+    """Let TensorRT read the network in a process of its own and say what it would build."""
+    found: list[Survey] = []
+    watch = Watch(surveyed=found.append)
+    _attempt(replace(request, is_survey=True), spawn or spawn_child, watch)
+    return found[0]
+
+
 class _OutOfMemoryError(BuildError):
     """A build that may work with less workspace."""
 
 
-def _attempt(request: BuildRequest, timing_cache: bytes, spawn: Spawn) -> BuiltPlan:
+def _attempt(request: BuildRequest, spawn: Spawn, watch: Watch) -> BuiltPlan:
     with tempfile.TemporaryDirectory(prefix="edgesr-build-") as name:
         folder = Path(name)
-        write_request(folder, request, timing_cache)
-        ended = spawn(folder)
-        answer = _answer(folder)
+        write_request(folder, request)
+        events = _Events(folder / "events", watch)
+        ended = spawn(folder, events.look)
+        events.look()
+        answer = read_answer(folder)
         if answer is None or ended.code != 0:
             raise _crashed(request, ended)
         if "error" in answer:
             raise _as_error(answer)
-        return BuiltPlan(
-            plan=(folder / "plan").read_bytes(),
-            timing_cache=(folder / "timings").read_bytes(),
-            warnings=tuple(answer["warnings"]),
-            notes=tuple(answer["notes"]),
-        )
+        plan = b"" if request.is_survey else (folder / "plan").read_bytes()
+        return BuiltPlan(plan, tuple(answer["warnings"]), tuple(answer["notes"]), request.limits)
 
 
-def write_request(folder: Path, request: BuildRequest, timing_cache: bytes) -> None:
-    """Write what ``read_request`` reads."""
-    document = {
-        "onnx": str(request.onnx.absolute()),
-        "options": request.options.document(),
-        "device": request.device,
-    }
-    (folder / "request.json").write_text(json.dumps(document), "utf-8")
-    (folder / "timings").write_bytes(timing_cache)
+class _Events:
+    """Reads what the process tells while it works, a line of JSON each."""
+
+    def __init__(self, path: Path, watch: Watch) -> None:
+        self._path = path
+        self._watch = watch
+        self._read = 0
+        self._phase = "starting TensorRT"
+
+    def look(self) -> None:
+        """Pass on what is new."""
+        content = self._path.read_bytes() if self._path.exists() else b""
+        whole = content[self._read : content.rfind(b"\n") + 1]
+        self._read += len(whole)
+        for line in whole.splitlines():
+            event = json.loads(line)
+            self._phase = event.get("phase", self._phase)
+            if "survey" in event:
+                self._watch.surveyed(Survey(**event["survey"]))
+        self._watch.tick(self._phase)
 
 
-def read_request(folder: Path) -> tuple[BuildRequest, bytes]:
-    """Read what ``write_request`` wrote."""
-    document = json.loads((folder / "request.json").read_text("utf-8"))
-    options = BuildOptions.from_document(document["options"])
-    return BuildRequest(Path(document["onnx"]), options, document["device"]), (folder / "timings").read_bytes()
-
-
-def write_answer(folder: Path, built: BuiltPlan) -> None:
-    """Write a built plan for the process that asked."""
-    (folder / "plan").write_bytes(built.plan)
-    (folder / "timings").write_bytes(built.timing_cache)
-    facts = {name: value for name, value in asdict(built).items() if name in ("warnings", "notes")}
-    (folder / "answer.json").write_text(json.dumps(facts), "utf-8")
-
-
-def write_error(folder: Path, error: EdgesrError) -> None:
-    """Write why there is no plan."""
-    answer = {"error": str(error), "kind": type(error).__name__}
-    (folder / "answer.json").write_text(json.dumps(answer), "utf-8")
-
-
-def spawn_child(folder: Path) -> Ended:
+def spawn_child(folder: Path, look: Callable[[], None]) -> Ended:
     """Run ``python -m edgesr.compile.child`` on a folder; its messages go to a file, not to the terminal."""
     with (folder / "messages").open("wb") as messages:
         child = subprocess.Popen(
@@ -129,7 +130,8 @@ def spawn_child(folder: Path) -> Ended:
             env=child_environment(),
         )
         try:
-            code = child.wait()
+            while (code := _waited(child)) is None:
+                look()
         finally:
             if child.poll() is None:
                 child.kill()
@@ -148,12 +150,12 @@ def child_environment() -> dict[str, str]:
     return environment
 
 
-def _answer(folder: Path) -> dict[str, Any] | None:
+def _waited(child: subprocess.Popen[bytes]) -> int | None:
+    """Wait a moment; return the exit code if the process ended."""
     try:
-        answer = json.loads((folder / "answer.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        return child.wait(_TICK)
+    except subprocess.TimeoutExpired:
         return None
-    return answer if isinstance(answer, dict) else None
 
 
 def _crashed(request: BuildRequest, ended: Ended) -> BuildError:

@@ -12,63 +12,24 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from edgesr.compile.engine_record import Entry, key_of, read_record, untuned
 from edgesr.compile.locking import locked
-from edgesr.compile.recipe import BuildOptions, BuiltPlan
-from edgesr.device import find_jetson
-from edgesr.engines.cuda import Device
+from edgesr.compile.recipe import BuiltPlan
 from edgesr.engines.plan import read_plan_header
-from edgesr.engines.trt_api import TensorRt
-from edgesr.errors import BuildError, EdgesrError
+from edgesr.errors import BuildError, EdgesrError, StaleEngineError
 from edgesr.model.atomic import replacing
 from edgesr.model.cache import cache_folder
 from edgesr.model.content import file_sha256
 
-FORMAT = 1
-"""Raised when engines of older versions of edgesr must not be used any more."""
 _OURS = re.compile(r"[0-9a-f]{64}")
 _TIMINGS = "timings"
 
-
-@dataclass(frozen=True)
-class Entry:
-    """One engine of the cache; ``facts`` is what its key was made of."""
-
-    key: str
-    path: Path
-    size: int
-    """Bytes."""
-    created: float
-    """Seconds since 1970."""
-    model: str
-    facts: Mapping[str, Any]
-
-
-def machine_facts(api: TensorRt, device: Device) -> dict[str, Any]:
-    """Return what ties an engine to this machine."""
-    jetson = find_jetson()
-    l4t = jetson.l4t if jetson else None
-    return {
-        "tensorrt": api.version_text,
-        "cuda": ".".join(map(str, device.runtime.version)),
-        "gpu": device.name,
-        "compute_capability": ".".join(map(str, device.compute_capability)),
-        "sm_count": device.sm_count,
-        "l4t": ".".join(map(str, l4t)) if l4t else "",
-    }
-
-
-def engine_facts(onnx_digest: str, machine: Mapping[str, Any], options: BuildOptions) -> dict[str, Any]:
-    """Return everything that an engine depends on; ``onnx_digest`` covers external data too."""
-    return {"format": FORMAT, "onnx": onnx_digest, "machine": dict(machine), "options": options.document()}
-
-
-def key_of(facts: Mapping[str, Any]) -> str:
-    """Hash facts, whatever their order."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+Prove: TypeAlias = Callable[[Path], Mapping[str, Any]]
+"""Loads an engine and checks it; returns what goes into its record, raises AccuracyError for one that is wrong."""
 
 
 class EngineCache:
@@ -80,39 +41,70 @@ class EngineCache:
     def take(
         self,
         facts: Mapping[str, Any],
-        build: Callable[[bytes], BuiltPlan],
+        build: Callable[[Path], BuiltPlan],
         *,
         model: str,
         note: Callable[[str], None] = lambda text: None,
+        prove: Prove | None = None,
     ) -> Path:
         """Return the engine for ``facts``, building it where it is missing or damaged.
 
-        ``build`` gets the timings of earlier builds on this machine. Of several processes that want the same engine
-        one builds it and the others wait. ``note`` is told what takes long and what was found damaged.
+        ``build`` gets the file of timings that all builds on this machine share. Of several processes that want the
+        same engine one builds it and the others wait. ``note`` is told what takes long and what was found damaged.
+        ``prove`` sees every engine, found or new, before it is returned; a new one that it refuses is not kept, and one
+        that does not load is built again.
         """
         key = key_of(facts)
         found, _ = self._look(key)
-        if found is not None:
+        if found is not None and not _refusal(found, prove):
             return found
         with self._writing():
             self.folder.mkdir(parents=True, exist_ok=True)
             with locked(self.folder / f"{key}.lock", waiting=lambda: note(f"waits for the build of {model}'s engine")):
                 found, problem = self._look(key)
                 if found is not None:
-                    return found
+                    problem = _refusal(found, prove)
+                    if not problem:
+                        return found
                 if problem:
                     note(f"the cached engine of {model} {problem} and is built again")
-                return self._build(key, facts, build, model)
+                return self._build(key, facts, build, model, prove)
+
+    def like(self, facts: Mapping[str, Any]) -> Path | None:
+        """Return the newest whole engine that computes the same for the same shapes, however it was tuned."""
+        wanted = untuned(facts)
+        for entry in reversed(self.entries()):
+            if untuned(entry.facts) == wanted and self._look(entry.key)[0] is not None:
+                return entry.path
+        return None
+
+    def last_seconds(self, onnx_digest: str) -> float | None:
+        """Return how long the last build of a network took, for any shapes; None where none is remembered."""
+        return next((e.seconds for e in reversed(self.entries()) if e.facts.get("onnx") == onnx_digest), None)
+
+    def record(self, path: Path) -> dict[str, Any]:
+        """Return the sidecar of an engine of this cache."""
+        found = read_record(path.with_suffix(".json"))
+        if found is None:
+            raise BuildError(f"{path}: its record is damaged; empty the cache with `edgesr cache clear`")
+        return found
+
+    def forget(self, path: Path) -> None:
+        """Delete one engine; it is built again when it is next wanted."""
+        with self._writing(), locked(self.folder / f"{path.stem}.lock"):
+            for file in self._files_of(path.stem):
+                _delete(file)
 
     def entries(self) -> list[Entry]:
         """List the whole engines, oldest first; damaged ones are left out."""
         found = []
         for sidecar in self.folder.glob("*.json"):
             key = sidecar.stem
-            record = _read(sidecar)
+            record = read_record(sidecar)
             path = self.folder / f"{key}.engine"
             if _OURS.fullmatch(key) and record is not None and path.is_file():
-                found.append(Entry(key, path, path.stat().st_size, record["created"], record["model"], record["facts"]))
+                facts, seconds = record["facts"], record["build_seconds"]
+                found.append(Entry(key, path, path.stat().st_size, record["created"], record["model"], facts, seconds))
         return sorted(found, key=lambda entry: (entry.created, entry.key))
 
     def clear(self) -> int:
@@ -134,7 +126,7 @@ class EngineCache:
         path, sidecar = self.folder / f"{key}.engine", self.folder / f"{key}.json"
         if not sidecar.exists():
             return None, ""
-        record = _read(sidecar)
+        record = read_record(sidecar)
         if record is None:
             return None, "has a damaged record"
         try:
@@ -148,30 +140,38 @@ class EngineCache:
             return None, f"is of TensorRT {header.version_text}"
         return path, ""
 
-    def _build(self, key: str, facts: Mapping[str, Any], build: Callable[[bytes], BuiltPlan], model: str) -> Path:
+    def _build(
+        self,
+        key: str,
+        facts: Mapping[str, Any],
+        build: Callable[[Path], BuiltPlan],
+        model: str,
+        prove: Prove | None,
+    ) -> Path:
         path, sidecar = self.folder / f"{key}.engine", self.folder / f"{key}.json"
         for leftover in self._files_of(key):
             _delete(leftover)
         start = time.time()
         # One file of timings per machine: TensorRT takes no others.
-        timings = self.folder / f"{key_of(facts['machine'])}.{_TIMINGS}"
-        built = build(timings.read_bytes() if timings.is_file() else b"")
+        built = build(self.folder / f"{key_of(facts['machine'])}.{_TIMINGS}")
+        seconds = time.time() - start
         with replacing(path) as stream:
             stream.write(built.plan)
+            stream.flush()
+            proof = prove(Path(stream.name)) if prove is not None else {}
         record = {
             "sha256": hashlib.sha256(built.plan).hexdigest(),
             "model": model,
             "created": time.time(),
-            "build_seconds": time.time() - start,
+            "build_seconds": seconds,
+            "limits": asdict(built.limits),
+            "proof": dict(proof),
             "warnings": built.warnings,
             "notes": built.notes,
             "facts": facts,
         }
         with replacing(sidecar) as stream:
             stream.write(json.dumps(record, indent=1).encode())
-        if built.timing_cache:
-            with replacing(timings) as stream:
-                stream.write(built.timing_cache)
         return path
 
     def _files_of(self, key: str) -> Iterator[Path]:
@@ -192,19 +192,14 @@ class EngineCache:
             ) from None
 
 
-def _read(sidecar: Path) -> dict[str, Any] | None:
+def _refusal(path: Path, prove: Prove | None) -> str:
+    """Say why TensorRT does not load an engine that was found whole, e.g. after an update of the driver."""
     try:
-        record = json.loads(sidecar.read_text("utf-8"))
-        is_whole = (
-            isinstance(record["sha256"], str)
-            and isinstance(record["created"], float)
-            and isinstance(record["model"], str)
-            and "tensorrt" in record["facts"]["machine"]
-            and key_of(record["facts"]) == sidecar.stem
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return record if is_whole else None
+        if prove is not None:
+            prove(path)
+    except StaleEngineError as error:
+        return f"does not load ({error})"
+    return ""
 
 
 def _delete(path: Path) -> int:

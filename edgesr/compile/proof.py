@@ -33,10 +33,14 @@ class Layers:
         return told + (f", {self.unknown} untold" if self.unknown else "") if told else "its layers tell no types"
 
 
-def inspect_plan(api: TensorRt, plan: bytes) -> Layers:
-    """Load a plan on the current GPU and count its layers by type; raise BuildError where it does not load."""
+def inspect_plan(api: TensorRt, plan: bytes, *, host_code: bool = False) -> Layers:
+    """Load a plan on the current GPU and count its layers by type; raise BuildError where it does not load.
+
+    ``host_code`` allows the code for the CPU that version-compatible plans bring.
+    """
     with api.log.collect() as lines:
         runtime = api.runtime()
+        runtime.engine_host_code_allowed = host_code
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
             raise BuildError(f"TensorRT {api.version_text} cannot load what it just built: {lines.reason()}")

@@ -16,9 +16,7 @@ class BuildOptions:
     profile: Profile = field(default_factory=dict)
     """Shapes of the inputs that have dynamic dimensions; empty where none has."""
     workspace: int | None = None
-    """Bytes of scratch memory that a layer may use; None leaves TensorRT all that there is."""
-    tactic_dram: int | None = None
-    """Bytes of memory that tuning may use, None for TensorRT's choice."""
+    """Bytes of scratch memory that was asked for, None for what Limits finds."""
     fp16: bool = False
     """Let TensorRT choose FP16 in an FP32 network; versions before 11 only, without a check of the ranges."""
     optimization_level: int | None = None
@@ -29,6 +27,14 @@ class BuildOptions:
     """Let FP32 convolutions and products round to TensorFloat-32, as TensorRT does by itself."""
     detailed: bool = True
     """Keep each layer's types in the engine, for the proof of its precision."""
+    version_compatible: bool = False
+    """Let newer TensorRT versions load the engine; it then brings code that runs on the CPU."""
+    hardware_compatible: bool = False
+    """Let other GPUs of the Ampere generation and newer run the engine."""
+    dla_core: int | None = None
+    """Core of the deep learning accelerator to run on, with the GPU for what it cannot; None for the GPU alone."""
+    locked: str | None = None
+    """sha256 of the timings that decide every kernel; empty where they are recorded now, None for free choice."""
 
     def document(self) -> dict[str, Any]:
         """Return JSON data that ``from_document`` reads."""
@@ -45,11 +51,42 @@ class BuildOptions:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Bytes that a build may take; they follow the memory that is free and are no part of an engine's key."""
+
+    workspace: int | None = None
+    """Scratch memory of a layer; None leaves TensorRT all that there is."""
+    tactic_dram: int | None = None
+    """Memory that tuning may use, None for TensorRT's choice."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What TensorRT says about a network that it has read, before it builds."""
+
+    layers: int
+    dla_layers: int | None = None
+    """Layers that the accelerator takes, None where it was not asked for."""
+    on_gpu: Mapping[str, int] = field(default_factory=dict)
+    """Layers that the accelerator does not take, counted by kind."""
+
+    def told(self) -> str:
+        """Say it for people."""
+        if self.dla_layers is None:
+            return f"TensorRT reads it as {self.layers} layers"
+        others = ", ".join(f"{count} {kind}" for kind, count in self.on_gpu.items())
+        return f"the DLA can take {self.dla_layers} of {self.layers} layers" + (
+            f"; the GPU runs the others: {others}" if others else ""
+        )
+
+
+@dataclass(frozen=True)
 class BuiltPlan:
-    """A serialized engine, the timings measured for it, and what TensorRT warned about."""
+    """A serialized engine and what TensorRT warned about."""
 
     plan: bytes
-    timing_cache: bytes
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What was done other than asked, one sentence each."""
+    limits: Limits = field(default_factory=Limits)
+    """Memory that the build had."""

@@ -27,6 +27,12 @@ def support_table() -> Mapping[str, Any]:
     return table
 
 
+def remedy_for(operator: str) -> str:
+    """Say what to do about an operator that a TensorRT version does not know."""
+    entry = support_table()["operators"].get(operator, {})
+    return str(entry.get("remedy", "export the network with standard operators of opset 16 or 17"))
+
+
 def problems(graph: Graph, *, tensorrt: str | None = None) -> Iterator[str]:
     """Yield what TensorRT would refuse, one sentence each with the remedy; for a version, also missing operators."""
     yield from quantization_problems(graph)

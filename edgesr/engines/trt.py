@@ -18,7 +18,7 @@ from edgesr.engines.plan import read_plan_header
 from edgesr.engines.trt_api import TensorRt
 from edgesr.engines.trt_engine import TrtEngine
 from edgesr.engines.trt_memory import ActivationMemory
-from edgesr.errors import BackendError, ModelError
+from edgesr.errors import BackendError, ModelError, StaleEngineError
 
 
 class TrtBackend:
@@ -147,7 +147,7 @@ class TrtBackend:
             engine = self._runtime.deserialize_cuda_engine(content)
         if engine is None:
             reason = explain(lines.reason())
-            raise ModelError(
+            raise StaleEngineError(
                 f"TensorRT {self._api.version_text} cannot load {path.name} ({len(content)} bytes): {reason}; "
                 "it is damaged or of another GPU: build it again with `edgesr build`"
             )

@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgesr.compile.compiler import Source, compile_network, default_options, static_profile
+from edgesr.compile.compiler import Compiler, Source
+from edgesr.compile.shapes import Profile, fixed
 from edgesr.engines.base import Backend
 from edgesr.engines.trt import TrtBackend
-from edgesr.errors import BackendError
+from edgesr.errors import BackendError, ModelError, StaleEngineError
 from edgesr.model.descriptor import ModelDescriptor
+from edgesr.model.onnx_file import read_graph
 from edgesr.model.package import ModelPackage
 from edgesr.pipelines.network import NETWORK
 from edgesr.pipelines.restore import Restorer
@@ -24,44 +26,60 @@ def load_compiled(
     *,
     tile: int | None = None,
     note: Callable[[str], None] = lambda text: None,
+    tick: Callable[[str, float | None], None] = lambda phase, last: None,
     **options: Any,
 ) -> Restorer:
     """Compile the network for one tile size, or take it from the cache, and make a Restorer that runs such tiles.
 
-    Closes ``backend`` when that fails; ``options`` are Restorer's.
+    Closes ``backend`` when that fails; ``options`` are Restorer's, ``note`` and ``tick`` Compiler's.
     """
     try:
         if not isinstance(backend, TrtBackend):
             raise BackendError(f"backend {backend.name} cannot run TensorRT engines; open one with device tensorrt")
-        static, plan = compile_package(package, backend, tile=tile, note=note)
+        compiler = Compiler(backend.tensorrt, backend.device, note=note, tick=tick)
         side = None if tile is None else static_tile(package.descriptor, tile)[0]
+        static, plan = compile_package(package, compiler, tile=tile)
+        try:
+            return Restorer(static, backend, tile=side, network=plan, **options)
+        except StaleEngineError as error:
+            note(f"the cached engine of {package.descriptor.name} does not load and is built again: {error}")
+            compiler.cache.forget(plan)
+        static, plan = compile_package(package, compiler, tile=tile)
         return Restorer(static, backend, tile=side, network=plan, **options)
     except BaseException:
         backend.close()
         raise
 
 
-def compile_package(
-    package: ModelPackage,
-    backend: TrtBackend,
-    *,
-    tile: int | None = None,
-    note: Callable[[str], None] = lambda text: None,
-) -> tuple[ModelPackage, Path]:
+def compile_package(package: ModelPackage, compiler: Compiler, *, tile: int | None = None) -> tuple[ModelPackage, Path]:
     """Return the package with its size fixed to the tile that is compiled for, and the engine."""
     descriptor = package.descriptor
-    h, w = static_tile(descriptor, tile)
-    onnx = package.part_path(NETWORK)
-    profile = static_profile(onnx, descriptor.parts[NETWORK].inputs["image"], _image_shape(descriptor, h, w))
-    plan = compile_network(
-        Source(onnx, package.part_digest(NETWORK), descriptor.name),
-        backend.tensorrt,
-        backend.device,
-        default_options(backend.device, profile),
-        note=note,
-    )
-    static = replace(descriptor, size=replace(descriptor.size, fixed=(h, w)))
-    return replace(package, descriptor=static), plan
+    profile = tile_profile(package, tile)
+    source = Source(package.part_path(NETWORK), package.part_digest(NETWORK), descriptor.name)
+    plan = compiler.compile(source, compiler.options(profile), any_tuning=True)
+    return with_fixed_size(package, static_tile(descriptor, tile)), plan
+
+
+def tile_profile(package: ModelPackage, tile: int | None = None) -> Profile:
+    """Return the profile of a package for one tile side, None for its own; other dynamic dimensions are 1."""
+    descriptor = package.descriptor
+    image = descriptor.parts[NETWORK].inputs["image"]
+    shapes = {}
+    for tensor in read_graph(package.part_path(NETWORK)).inputs:
+        if tensor.shape is None:
+            raise ModelError(f"{descriptor.name}: input {tensor.name!r} has no known rank; export the network again")
+        if any(n < 1 for n in tensor.shape):
+            own = tuple(max(n, 1) for n in tensor.shape)
+            shapes[tensor.name] = (
+                _image_shape(descriptor, *static_tile(descriptor, tile)) if tensor.name == image else own
+            )
+    return fixed(shapes)
+
+
+def with_fixed_size(package: ModelPackage, size: tuple[int, int]) -> ModelPackage:
+    """Return the package as one whose network takes tiles of this height and width alone."""
+    descriptor = package.descriptor
+    return replace(package, descriptor=replace(descriptor, size=replace(descriptor.size, fixed=size)))
 
 
 def _image_shape(descriptor: ModelDescriptor, h: int, w: int) -> tuple[int, ...]:
