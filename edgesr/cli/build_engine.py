@@ -7,6 +7,7 @@ import importlib.util
 from pathlib import Path
 
 from edgesr.cli.output import note
+from edgesr.compile.compiler import Compiler
 from edgesr.engines import open_backend
 from edgesr.engines.trt import TrtBackend
 from edgesr.errors import BackendError, BuildError
@@ -47,6 +48,6 @@ def build_engine(package: Path) -> Path:
     try:
         if not isinstance(backend, TrtBackend):
             raise BackendError(f"backend {backend.name} builds no engines")
-        return compile_package(open_package(package), backend, note=note)[1]
+        return compile_package(open_package(package), Compiler(backend.tensorrt, backend.device, note=note))[1]
     finally:
         backend.close()

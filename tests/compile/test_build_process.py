@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from edgesr.compile.build_process import (
-    LEAST_WORKSPACE,
-    BuildRequest,
-    Ended,
-    build_in_process,
-    read_request,
-    write_answer,
-    write_error,
-)
+from edgesr.compile.build_process import Ended, Watch, build_in_process, survey_in_process
 from edgesr.compile.child import build_proven, main
+from edgesr.compile.exchange import BuildRequest, read_request, write_answer, write_error, write_request
+from edgesr.compile.limits import LEAST_WORKSPACE
 from edgesr.compile.proof import count_layers, inspect_plan, require_precision
-from edgesr.compile.recipe import BuildOptions, BuiltPlan
+from edgesr.compile.recipe import BuildOptions, BuiltPlan, Limits, Survey
 from edgesr.compile.shapes import fixed
 from edgesr.engines.trt_api import TensorRt
 from edgesr.errors import BackendError, BuildError
@@ -30,7 +28,7 @@ from tests.fakes.tensorrt import VERSIONS, Tensorrt
 from tests.fakes.trt_module import site_folder
 
 SHAPES = {"x": (1, 2, 8, 8), "gain": (1,)}
-MIB = 1 << 20
+MIB, GIB = 1 << 20, 1 << 30
 
 
 @pytest.fixture
@@ -54,7 +52,7 @@ def child_double(tmp_path, monkeypatch):
 def test_a_child_builds_what_this_process_would(version, request_, child_double):
     child_double(version)
     built = build_in_process(request_)
-    here = build_proven(TensorRt(Tensorrt(version, FakeCudart()).module), request_, b"")
+    here = build_proven(TensorRt(Tensorrt(version, FakeCudart()).module), request_)
     assert built == here
     assert built.plan
 
@@ -78,9 +76,8 @@ class Script:
         self.steps = list(steps)
         self.workspaces: list[int | None] = []
 
-    def __call__(self, folder) -> Ended:
-        request, _ = read_request(folder)
-        self.workspaces.append(request.options.workspace)
+    def __call__(self, folder, look) -> Ended:
+        self.workspaces.append(read_request(folder).limits.workspace)
         step = self.steps.pop(0)
         if isinstance(step, BuiltPlan):
             write_answer(folder, step)
@@ -91,11 +88,11 @@ class Script:
         return Ended(0, "")
 
 
-GOOD = BuiltPlan(b"plan", b"timings", ("w",), ("n",))
+GOOD = BuiltPlan(b"plan", ("w",), ("n",))
 
 
 def with_workspace(request: BuildRequest, workspace: int | None) -> BuildRequest:
-    return BuildRequest(request.onnx, BuildOptions(workspace=workspace))
+    return BuildRequest(request.onnx, BuildOptions(), limits=Limits(workspace, 4 * GIB))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +106,8 @@ def test_a_killed_build_is_tried_once_more_with_half_the_workspace(request_, fai
     script = Script(failure, GOOD)
     built = build_in_process(with_workspace(request_, workspace), spawn=script)
     assert script.workspaces == [workspace, second]
-    assert (built.plan, built.timing_cache, built.warnings) == (b"plan", b"timings", ("w",))
+    assert (built.plan, built.warnings) == (b"plan", ("w",))
+    assert built.limits == Limits(second, 2 * GIB)
     assert "the first build failed" in built.notes[-1]
 
 
@@ -128,7 +126,7 @@ def test_other_failures_are_not_tried_again(request_):
     with pytest.raises(BuildError, match="no such operator"):
         build_in_process(request_, spawn=Script(BuildError("no such operator")))
     with pytest.raises(BuildError, match="ended with code 0"):
-        build_in_process(request_, spawn=lambda folder: Ended(0, ""))
+        build_in_process(request_, spawn=lambda folder, look: Ended(0, ""))
 
 
 def test_a_real_child_that_dies_is_explained(request_, tmp_path, monkeypatch):
@@ -141,12 +139,47 @@ def test_a_real_child_that_dies_is_explained(request_, tmp_path, monkeypatch):
 
 
 def test_without_tensorrt_the_child_says_so(request_, tmp_path, monkeypatch):
-    from edgesr.compile.build_process import write_request
-
     monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
-    write_request(tmp_path, request_, b"")
+    write_request(tmp_path, request_)
     main(tmp_path)
     assert json.loads((tmp_path / "answer.json").read_text())["kind"] == "BackendError"
+
+
+def test_the_waiting_process_is_told_the_phases_and_the_survey(request_, child_double):
+    child_double("10.3.0", seconds_per_layer=0.1)
+    phases: list[str] = []
+    surveys: list[Survey] = []
+    build_in_process(request_, watch=Watch(phases.append, surveys.append))
+    assert list(dict.fromkeys(phases))[-2:] == ["measuring kernels", "checking its precision"]
+    assert [survey.layers for survey in surveys] == [3]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_survey_builds_nothing(version, request_, child_double):
+    child_double(version, build="never")
+    assert survey_in_process(request_) == Survey(3)
+
+
+def test_a_child_ends_with_the_process_that_waits_for_it(request_, child_double, tmp_path):
+    """The parent is killed while kernels are measured; its child must not go on measuring for nobody."""
+    child_double("10.3.0", seconds_per_layer=30)
+    write_request(tmp_path, request_)
+    program = (
+        "import sys; from pathlib import Path; from edgesr.compile.build_process import spawn_child;"
+        "spawn_child(Path(sys.argv[1]), lambda: print('waits', flush=True))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    events = tmp_path / "events"
+    deadline = time.monotonic() + 60
+    while not (events.exists() and "measuring" in events.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (child,) = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+    parent.kill()
+    parent.communicate()
+    while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split(")")[1][:3]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 # Proof of the precision
@@ -160,7 +193,7 @@ def double(request) -> Tensorrt:
 def test_layers_are_counted_by_type(double, tmp_path):
     api = TensorRt(double.module)
     for make, kind in ((half, "fp16"), (quantised, "int8")):
-        built = build_proven(api, BuildRequest(make(tmp_path), IMAGE), b"")
+        built = build_proven(api, BuildRequest(make(tmp_path), IMAGE))
         layers = inspect_plan(api, built.plan)
         if double.version >= (10,):
             assert layers.counts[kind] >= 1
@@ -178,7 +211,7 @@ def test_fp16_that_came_out_in_fp32_is_an_error(double, tmp_path):
     with pytest.raises(
         BuildError, match=r"half\.onnx: FP16 was asked for and no layer of the engine uses it \(\d+ in fp32"
     ):
-        build_proven(TensorRt(double.module), request, b"")
+        build_proven(TensorRt(double.module), request)
 
 
 def test_formats_of_all_versions_are_read():

@@ -11,8 +11,8 @@ from onnx import TensorProto, helper
 from edgesr.compile.builder import build_plan, reduced_types
 from edgesr.compile.fp16 import to_fp16
 from edgesr.compile.graph import Graph
-from edgesr.compile.recipe import BuildOptions
-from edgesr.compile.shapes import ShapeRange, fixed, parse_shapes, ranged, show_shapes
+from edgesr.compile.recipe import BuildOptions, Limits
+from edgesr.compile.shapes import ShapeRange, fit_profile, fixed, parse_shapes, ranged, show_profile, show_shapes
 from edgesr.engines.cudart import CudaRuntime
 from edgesr.engines.ort import OrtBackend
 from edgesr.engines.trt import TrtBackend
@@ -141,46 +141,27 @@ def test_what_the_fp16_pass_writes_is_built(double, api, tmp_path):
 
 
 def test_options_reach_the_builder(double, api, tmp_path, monkeypatch):
-    from tests.fakes import trt_builder
+    from tests.fakes import trt_config
 
     seen = []
-    make = trt_builder.Config.__init__
+    make = trt_config.Config.__init__
     monkeypatch.setattr(
-        trt_builder.Config, "__init__", lambda self, library: (make(self, library), seen.append(self))[0]
+        trt_config.Config, "__init__", lambda self, library: (make(self, library), seen.append(self))[0]
     )
     options = BuildOptions(
         profile=ranged({"x": (1, 2, 4, 4)}, {"x": (1, 2, 8, 8)}, {"x": (1, 2, 16, 16)}),
-        workspace=256 << 20,
-        tactic_dram=512 << 20,
         optimization_level=2,
         max_aux_streams=0,
         detailed=False,
     )
-    plan = opened(double, build_plan(api, networks.affine(tmp_path / "a.onnx"), options))
+    limits = Limits(workspace=256 << 20, tactic_dram=512 << 20)
+    plan = opened(double, build_plan(api, networks.affine(tmp_path / "a.onnx"), options, limits=limits))
     (config,) = seen
     assert config.limits == {"WORKSPACE": 256 << 20, "TACTIC_DRAM": 512 << 20}
     assert (config.builder_optimization_level, config.max_aux_streams) == (2, 0)
     assert plan.verbosity != "DETAILED"
     assert plan.profiles == [{"x": [[1, 2, 4, 4], [1, 2, 8, 8], [1, 2, 16, 16]]}]
     assert BuildOptions.from_document(json.loads(json.dumps(options.document()))) == options
-
-
-def test_timings_are_taken_over(double, api, tmp_path):
-    path, options = networks.affine(tmp_path / "a.onnx"), BuildOptions(profile=fixed(SHAPES))
-    first = build_plan(api, path, options)
-    timed = double.tactics_timed
-    assert timed > 0
-    second = build_plan(api, path, options, timing_cache=first.timing_cache)
-    assert double.tactics_timed == timed
-    assert second.notes == ()
-
-
-@pytest.mark.parametrize("content", [b"damaged", b'double-timing-cache\n{"made_for": ["9.9.9", "1.0"], "entries": {}}'])
-def test_timings_of_elsewhere_are_left_out(api, tmp_path, content):
-    path, options = networks.affine(tmp_path / "a.onnx"), BuildOptions(profile=fixed(SHAPES))
-    built = build_plan(api, path, options, timing_cache=content)
-    assert "starts anew" in built.notes[0]
-    assert build_plan(api, path, options, timing_cache=built.timing_cache).notes == ()
 
 
 def test_an_unknown_operator_is_named(api, tmp_path):
@@ -246,9 +227,27 @@ def test_wrong_shapes_are_refused(text):
         parse_shapes(text)
 
 
-def test_a_range_must_rise_and_be_complete():
-    with pytest.raises(UsageError, match="needs a least"):
+def test_a_range_must_rise_and_have_a_usual_shape():
+    with pytest.raises(UsageError, match="give it with --opt-shapes"):
         ranged({"x": (1,)}, {}, {"x": (2,)})
+    assert ranged({}, {"x": (2,)}, {"x": (3,)}) == {"x": ShapeRange((2,), (2,), (3,))}
     for middle in ((3,), (1, 1)):
         with pytest.raises(UsageError, match="must not fall"):
             ranged({"x": (1,)}, {"x": middle}, {"x": (2,)})
+
+
+def test_shapes_are_fitted_to_the_inputs_of_a_network():
+    declared = {"x": (1, 3, -1, -1), "gain": (1,)}
+    profile = ranged({"x": (1, 3, 8, 8)}, {"x": (1, 3, 16, 16), "gain": (1,)}, {})
+    assert fit_profile(profile, declared, source="n") == {"x": profile["x"]}
+    assert show_profile(profile) == "x:1x3x8x8..1x3x16x16,gain:1"
+    for shapes, text in (
+        ({}, r"input 'x' has shape 1x3x\?x\?; say its sizes, e\.g\. --shapes x:1x3x64x64"),
+        ({"y": (1,)}, "has no input 'y'; its inputs are x, gain"),
+        ({"x": (1, 4, 8, 8)}, r"has shape 1x3x\?x\?, got 1x4x8x8"),
+        ({"x": (1, 3, 8, 8), "gain": (2,)}, "'gain' has shape 1, got 2"),
+    ):
+        with pytest.raises(UsageError, match=text):
+            fit_profile(fixed(shapes), declared, source="n")
+    with pytest.raises(UsageError, match="no known rank"):
+        fit_profile({}, {"x": None}, source="n")

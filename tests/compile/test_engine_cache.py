@@ -14,13 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from edgesr.compile.engine_cache import EngineCache, engine_facts, key_of, machine_facts
+from edgesr.compile.engine_cache import EngineCache
+from edgesr.compile.engine_record import FORMAT, engine_facts, key_of, machine_facts
 from edgesr.compile.recipe import BuildOptions, BuiltPlan
 from edgesr.compile.shapes import fixed
 from edgesr.engines.cuda import Device
 from edgesr.engines.cudart import CudaRuntime
 from edgesr.engines.trt_api import TensorRt
-from edgesr.errors import BuildError
+from edgesr.errors import AccuracyError, BuildError, StaleEngineError
+from edgesr.model.atomic import replacing
 from tests.fakes.cudart import FakeCudart
 from tests.fakes.tensorrt import VERSIONS, Tensorrt
 from tests.fakes.trt_plan import Plan
@@ -32,17 +34,19 @@ PLAN = Plan((10, 3, 0, 26), b"network", "8.7").serialize()
 
 
 class Builds:
-    """A builder that counts, with the timings it was given."""
+    """A builder that counts, with the timings that it found; it adds to them as the real one does."""
 
     def __init__(self) -> None:
         self.given: list[bytes] = []
 
-    def __call__(self, timings: bytes) -> BuiltPlan:
-        self.given.append(timings)
-        return BuiltPlan(PLAN, b"timings", ("careful",))
+    def __call__(self, timings: Path) -> BuiltPlan:
+        self.given.append(timings.read_bytes() if timings.exists() else b"")
+        with replacing(timings) as stream:
+            stream.write(b"timings")
+        return BuiltPlan(PLAN, ("careful",))
 
 
-def refuse(timings: bytes) -> BuiltPlan:
+def refuse(timings: Path) -> BuiltPlan:
     raise AssertionError("built again")
 
 
@@ -82,12 +86,15 @@ def test_timings_are_shared_by_the_engines_of_a_machine_alone(cache):
         *(engine_facts("0" * 64, {**MACHINE, name: "x"}, BuildOptions()) for name in MACHINE),
         engine_facts("0" * 64, MACHINE, BuildOptions(profile=fixed({"x": (1, 2)}))),
         engine_facts("0" * 64, MACHINE, BuildOptions(workspace=1)),
-        engine_facts("0" * 64, MACHINE, BuildOptions(tactic_dram=1)),
         engine_facts("0" * 64, MACHINE, BuildOptions(fp16=True)),
         engine_facts("0" * 64, MACHINE, BuildOptions(optimization_level=3)),
         engine_facts("0" * 64, MACHINE, BuildOptions(max_aux_streams=0)),
         engine_facts("0" * 64, MACHINE, BuildOptions(tf32=False)),
-        {**FACTS, "format": 2},
+        engine_facts("0" * 64, MACHINE, BuildOptions(version_compatible=True)),
+        engine_facts("0" * 64, MACHINE, BuildOptions(hardware_compatible=True)),
+        engine_facts("0" * 64, MACHINE, BuildOptions(dla_core=0)),
+        engine_facts("0" * 64, MACHINE, BuildOptions(locked="")),
+        {**FACTS, "format": FORMAT + 1},
     ],
 )
 def test_everything_that_matters_changes_the_key(other):
@@ -155,13 +162,65 @@ def test_a_damaged_entry_is_built_again_with_one_line(cache, damage, said):
 
 
 def test_a_failed_build_leaves_nothing_and_the_next_one_works(cache):
-    def fail(timings: bytes) -> BuiltPlan:
+    def fail(timings: Path) -> BuiltPlan:
         raise BuildError("no")
 
     with pytest.raises(BuildError, match=r"^no$"):
         cache.take(FACTS, fail, model="m")
     assert list(cache.folder.iterdir()) == []
     cache.take(FACTS, Builds(), model="m")
+
+
+def test_an_engine_that_fails_its_proof_is_not_kept(cache):
+    def wrong(path: Path) -> dict[str, object]:
+        assert path.read_bytes() == PLAN
+        raise AccuracyError("too far")
+
+    with pytest.raises(AccuracyError, match="too far"):
+        cache.take(FACTS, Builds(), model="m", prove=wrong)
+    assert [path.suffix for path in cache.folder.iterdir()] == [".timings"]
+    path = cache.take(FACTS, Builds(), model="m", prove=lambda path: {"min_psnr": 70.0})
+    assert cache.record(path)["proof"] == {"min_psnr": 70.0}
+    with pytest.raises(AccuracyError, match="too far"):
+        cache.take(FACTS, refuse, model="m", prove=wrong)
+    assert cache.take(FACTS, refuse, model="m") == path
+
+
+def test_an_engine_that_does_not_load_is_built_again_with_one_line(cache):
+    path = cache.take(FACTS, Builds(), model="m")
+    loads, notes = [], []
+
+    def load(path: Path) -> dict[str, object]:
+        loads.append(path)
+        if len(loads) < 3:
+            raise StaleEngineError("the driver is new")
+        return {}
+
+    assert cache.take(FACTS, Builds(), model="m", note=notes.append, prove=load) == path
+    assert notes == ["the cached engine of m does not load (the driver is new) and is built again"]
+    assert len(loads) == 3
+    assert cache.take(FACTS, refuse, model="m", prove=load) == path
+
+
+def test_an_engine_that_a_user_tuned_is_found_and_others_are_not(cache):
+    assert cache.like(FACTS) is None
+    options = BuildOptions(optimization_level=5, workspace=1, max_aux_streams=0, locked="")
+    path = cache.take(engine_facts("0" * 64, MACHINE, options), Builds(), model="m")
+    assert cache.like(FACTS) == path
+    for other in (BuildOptions(version_compatible=True), BuildOptions(dla_core=0), BuildOptions(fp16=True)):
+        assert cache.like(engine_facts("0" * 64, MACHINE, other)) is None
+    flip(path)
+    assert cache.like(FACTS) is None
+
+
+def test_the_last_build_of_a_network_is_remembered_for_any_shapes(cache):
+    def slow(timings: Path) -> BuiltPlan:
+        time.sleep(0.05)
+        return BuiltPlan(PLAN)
+
+    cache.take(FACTS, slow, model="m")
+    assert 0.05 <= (cache.last_seconds("0" * 64) or 0) < 5
+    assert cache.last_seconds("1" * 64) is None
 
 
 def test_an_unusable_folder_is_explained(tmp_path):
@@ -173,7 +232,7 @@ def test_an_unusable_folder_is_explained(tmp_path):
 def test_threads_build_once_and_wait_for_each_other(cache):
     builds, notes = Builds(), []
 
-    def slow(timings: bytes) -> BuiltPlan:
+    def slow(timings: Path) -> BuiltPlan:
         time.sleep(0.3)
         return builds(timings)
 
@@ -192,7 +251,7 @@ def test_clear_frees_all_but_running_builds(cache):
     (cache.folder / f".{key_of(FACTS)}.engine.0123456789ab.tmp").write_bytes(b"left over")
     (cache.folder / "of the user.txt").write_text("stays")
 
-    def clears(timings: bytes) -> BuiltPlan:
+    def clears(timings: Path) -> BuiltPlan:
         assert cache.clear() > len(PLAN)
         assert (cache.folder / f"{key_of(other)}.lock").exists()
         return Builds()(timings)
@@ -213,7 +272,7 @@ folder, log, pause = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
 def build(timings):
     with log.open("a") as file: file.write("built\\n")
     time.sleep(pause)
-    return BuiltPlan(PLAN, b"timings" * 1000)
+    return BuiltPlan(PLAN)
 print("ready", flush=True)
 sys.stdin.readline()
 repeat = int(sys.argv[4])
