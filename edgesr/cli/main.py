@@ -196,5 +196,5 @@ def _add_pack(commands: Any, parents: list[Parser]) -> None:
         "-o", "--output", required=True, type=filled, metavar="NAME.edgesr", help="package file, or folder"
     )
     pack.add_argument("--name", metavar="NAME", help="model name (default: from the output)")
-    pack.add_argument("--model-version", default="1.0.0", metavar="X.Y.Z", help="version of the model (default: 1.0.0)")
+    pack.add_argument("--model-version", metavar="X.Y.Z", help="version of the model (default: 1.0.0)")
     pack.add_argument("--descriptor", metavar="FILE", help="JSON with further fields of model.json, e.g. licence")

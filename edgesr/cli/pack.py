@@ -20,12 +20,13 @@ _MAX_BYTES = 1 << 20
 def execute(arguments: argparse.Namespace) -> int:
     """Write the package and print where it is."""
     output = Path(arguments.output)
+    fields = _descriptor(arguments.descriptor)
     package = pack(
         Path(arguments.onnx),
         output,
-        name=arguments.name or output.stem,
-        version=arguments.model_version,
-        overrides=_descriptor(arguments.descriptor),
+        name=arguments.name or fields.get("name") or output.stem,
+        version=arguments.model_version or fields.get("version") or "1.0.0",
+        overrides=fields,
         expects=expectations(arguments),
         probe=cpu_probe,
     )

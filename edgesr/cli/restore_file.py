@@ -19,6 +19,7 @@ from edgesr.errors import BackendError, InputError
 from edgesr.image import Metadata, Picture, open_writer, read
 from edgesr.image.convert import from_float
 from edgesr.image.source import shown
+from edgesr.image.writer import RowWriter
 from edgesr.pipelines.convention import check_convention
 from edgesr.pipelines.restore import Restorer
 from edgesr.types import Array
@@ -57,7 +58,9 @@ def _restore(job: Job, restorer: Restorer, arguments: argparse.Namespace, progre
         "frames": len(picture.frames),
     }
     on_tile = progress.show if progress is not None else None
+    maps: RowWriter | None = None
     with ExitStack() as stack:
+        stack.push(lambda kind, error, trace: _discard_map(job, maps) if error else None)
         writer = stack.enter_context(
             open_writer(
                 job.target,
@@ -70,7 +73,6 @@ def _restore(job: Job, restorer: Restorer, arguments: argparse.Namespace, progre
                 quality=arguments.quality,
             )
         )
-        maps = None
         if arguments.uncertainty:
             record["uncertainty"] = str(job.error_map)
             maps = stack.enter_context(_map_writer(job.error_map, picture, scale, restorer))
@@ -80,6 +82,9 @@ def _restore(job: Job, restorer: Restorer, arguments: argparse.Namespace, progre
                 writer.write(band.rows)
                 if maps is not None and band.bound is not None:
                     maps.write(from_float(band.bound[..., None], np.dtype(np.uint16)))
+        for file in (writer, maps):
+            if file is not None:
+                file.finish()
     record["seconds"] = round(perf_counter() - start, 4)
     return record
 
@@ -92,7 +97,13 @@ def _note_convention(record: dict[str, Any], frame: Array, restorer: Restorer) -
         record["convention"] = asdict(checked)
 
 
-def _map_writer(path: Path, picture: Picture, scale: int, restorer: Restorer) -> Any:
+def _discard_map(job: Job, maps: RowWriter | None) -> None:
+    """Take an error map away whose picture could not be written after all."""
+    if maps is not None and maps.is_written:
+        job.error_map.unlink(missing_ok=True)
+
+
+def _map_writer(path: Path, picture: Picture, scale: int, restorer: Restorer) -> RowWriter:
     h, w, _ = picture.frames[0].shape
     uncertainty = restorer.descriptor.uncertainty
     coverage = uncertainty.coverage if uncertainty else 0.0

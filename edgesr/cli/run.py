@@ -15,6 +15,7 @@ from edgesr.cli.output import note, result, result_json
 from edgesr.cli.progress import Progress
 from edgesr.cli.restore_file import restore_file
 from edgesr.errors import BackendError, InputError
+from edgesr.image.output import remove_leftovers
 from edgesr.model import DEFAULT_MODEL
 from edgesr.pipelines.load import load
 from edgesr.pipelines.restore import Restorer
@@ -37,6 +38,8 @@ def execute(arguments: argparse.Namespace) -> int:
     with open_restorer(arguments) as restorer:
         load_ms = (perf_counter() - start) * 1e3
         jobs = resolve_jobs(jobs, restorer.scale)
+        for folder in {Path(os.path.realpath(job.target)).parent for job in jobs}:
+            remove_leftovers(folder)
         is_single = len(jobs) == 1 and jobs[0].folder is None
         restore = _restore_one if is_single else _restore_all
         records = restore(jobs, restorer, arguments)

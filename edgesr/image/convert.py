@@ -67,6 +67,12 @@ def _planes(array: Array, result: Array) -> list[tuple[Array, Array]]:
     return [(array, result)]
 
 
+def is_grey(colors: Array) -> bool:
+    """Tell whether three-channel pixels or palette entries ``(..., 3)`` are all grey."""
+    red = colors[..., 0]
+    return np.array_equal(red, colors[..., 1]) and np.array_equal(red, colors[..., 2])
+
+
 def check_pixels(array: object) -> Array:
     """Return an image given to the API as uint8, uint16 or float32 ``(H, W, C)``, a view wherever no cast is needed.
 

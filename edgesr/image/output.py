@@ -36,16 +36,23 @@ class OutputFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         check_target(path)
+        self.is_committed = False
         self._name = shown(path)
         self._path = Path(os.path.realpath(path))
         self._temporary = self._path.with_name(f".edgesr-{os.getpid()}-{secrets.token_hex(8)}.part")
         try:
-            descriptor = os.open(
-                self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
-            )
+            descriptor = _create_locked(self._temporary)
         except OSError as error:
             raise explain(self._name, error) from None
         self.file = os.fdopen(descriptor, "w+b")
+
+    def synchronize(self) -> None:
+        """Bring everything to the disk, so that hardly anything can fail any more when the file appears."""
+        try:
+            self.file.flush()
+            os.fsync(self.file.fileno())
+        except OSError as error:
+            raise explain(self._name, error) from None
 
     def __enter__(self) -> OutputFile:
         return self
@@ -62,12 +69,12 @@ class OutputFile:
 
     def _commit(self) -> None:
         try:
-            self.file.flush()
-            os.fsync(self.file.fileno())
-            self.file.close()
+            self.synchronize()
             if self._path.exists():
                 shutil.copymode(self._path, self._temporary)
-            self._temporary.replace(self._path)
+            self._temporary.replace(self._path)  # before the file is closed, which would end its lock
+            self.is_committed = True
+            self.file.close()
         except OSError as error:
             self._discard()
             raise explain(self._name, error) from None
@@ -81,6 +88,26 @@ class OutputFile:
         except OSError:  # a full disk reports the unwritten buffer once more
             pass
         self._temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Delete the temporary files that killed processes left in a folder; those of living ones are locked."""
+    try:
+        found = list(Path(folder).glob(".edgesr-*.part"))
+    except OSError:
+        return
+    for path in found:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            if _lock(descriptor, wait=False):
+                path.unlink(missing_ok=True)
+        except OSError:  # the folder is write-protected: let the writing that follows say so
+            pass
+        finally:
+            os.close(descriptor)
 
 
 def check_target(path: str | os.PathLike[str]) -> None:
@@ -111,6 +138,27 @@ def explain(name: str, error: OSError) -> InputError:
         error = error.__context__
     reason = _REASONS.get(error.errno or 0, f"cannot be written ({error.strerror or error}); check the disk")
     return InputError(f"{name}: {reason}")
+
+
+def _create_locked(path: Path) -> int:
+    """Create a file with a lock that ends with this process, however it ends."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        _lock(descriptor, wait=True)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # another process took it for a leftover before it was locked
+
+
+def _lock(descriptor: int, *, wait: bool) -> bool:
+    """Lock a file; tell whether that worked: another process may hold it, or the file system may have no locks."""
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _check_existing(name: str, target: Path) -> None:

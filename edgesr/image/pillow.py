@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from edgesr.errors import BackendError, InputError
+from edgesr.image.convert import is_grey
 from edgesr.image.source import check_size
 from edgesr.types import Array
 
@@ -67,7 +68,7 @@ def decode_bmp(file: BinaryIO, max_pixels: int) -> tuple[Array, tuple[float, flo
     check_size(image.height, image.width, 1, max_pixels)
     image.load()
     dpi = image.info.get("dpi")
-    return _pixels(_without_palette(image)), dpi if dpi and dpi[0] > 0 and dpi[1] > 0 else None
+    return _without_palette(image), dpi if dpi and dpi[0] > 0 and dpi[1] > 0 else None
 
 
 def decode_gif(file: BinaryIO, max_pixels: int) -> Array:
@@ -82,7 +83,7 @@ def decode_gif(file: BinaryIO, max_pixels: int) -> Array:
     check_size(image.height, image.width, 1, max_pixels)
     image.seek(0)
     image.load()
-    return _pixels(_without_palette(image))
+    return _without_palette(image)
 
 
 def cmyk_to_rgb(cmyk: Array, icc: bytes | None) -> Array:
@@ -125,10 +126,15 @@ def _require() -> None:
         raise BackendError("reading and writing pictures needs Pillow; install it with pip install pillow") from None
 
 
-def _without_palette(image: Image.Image) -> Image.Image:
-    if "transparency" in image.info:
-        return image.convert("RGBA")
-    return image.convert("RGB") if image.mode == "P" else image
+def _without_palette(image: Image.Image) -> Array:
+    """Return colours or, where all that a picture has are greys, greys ``(H, W, C)``; a transparent colour is alpha."""
+    palette = np.array(image.getpalette() or [0, 0, 0], np.uint8).reshape(-1, 3)
+    has_alpha, has_color = "transparency" in image.info, image.mode not in ("1", "L", "P") or not is_grey(palette)
+    if not has_alpha:
+        pixels = _pixels(image.convert("RGB") if image.mode == "P" else image)
+        return pixels if has_color or image.mode != "P" else np.ascontiguousarray(pixels[..., :1])
+    pixels = _pixels(image.convert("RGBA"))
+    return pixels if has_color else np.ascontiguousarray(pixels[..., ::3])
 
 
 def _cmyk_to_rgb(image: Image.Image, icc: bytes | None) -> Image.Image:

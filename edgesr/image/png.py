@@ -17,6 +17,7 @@ import numpy as np
 
 from edgesr.errors import InputError
 from edgesr.image import exif, pillow
+from edgesr.image.convert import is_grey
 from edgesr.image.picture import Metadata, Picture
 from edgesr.image.png_text import inflate, read_text
 from edgesr.image.source import check_size
@@ -178,7 +179,7 @@ def _check_complete(header: Header, stream: list[bytes], pixels: Array) -> None:
 def _interpret(pixels: Array, header: Header, other: dict[str, bytes]) -> Array:
     transparent = other.get("tRNS")
     if header.colour == 3:
-        return _look_up(pixels, other.get("PLTE", b""), transparent)
+        return _look_up(pixels, other.get("PLTE", b""), transparent, keep_color="iCCP" in other)
     if transparent is None or header.colour in (4, 6):
         return pixels
     samples = _SAMPLES[header.colour]
@@ -192,17 +193,19 @@ def _interpret(pixels: Array, header: Header, other: dict[str, bytes]) -> Array:
     return np.concatenate([pixels, visible.astype(pixels.dtype) * full], axis=2)
 
 
-def _look_up(indices: Array, palette: bytes, transparent: bytes | None) -> Array:
+def _look_up(indices: Array, palette: bytes, transparent: bytes | None, *, keep_color: bool) -> Array:
+    """Return the entries of a palette; all of them grey become one channel, unless a colour profile belongs to them."""
     if not palette or len(palette) % 3 or len(palette) > 768:
         raise InputError(f"the PNG palette has {len(palette)} bytes; the file is damaged")
     table = np.zeros((256, 4), np.uint8)
     table[:, 3] = 255
     table[: len(palette) // 3, :3] = np.frombuffer(palette, np.uint8).reshape(-1, 3)
-    if transparent is None:
-        return table[:, :3][indices[:, :, 0]]
-    alphas = transparent[:256]
-    table[: len(alphas), 3] = np.frombuffer(alphas, np.uint8)
-    return table[indices[:, :, 0]]
+    if transparent is not None:
+        alphas = transparent[:256]
+        table[: len(alphas), 3] = np.frombuffer(alphas, np.uint8)
+    colors = 1 if is_grey(table[:, :3]) and not keep_color else 3
+    samples = list(range(colors)) if transparent is None else [*range(colors), 3]
+    return table[:, samples][indices[:, :, 0]]
 
 
 def _profile(data: bytes | None) -> bytes | None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from edgesr.errors import InputError
 from edgesr.image import exif, icc, pillow
+from edgesr.image.convert import is_grey
 from edgesr.image.ifd import Entry, Header, ReadAt, parse_directory, parse_header
 from edgesr.image.picture import Metadata, Picture
 from edgesr.image.source import check_size
@@ -87,7 +88,7 @@ def _interpret(samples: Array, page: Page, profile: bytes | None) -> Array:
     if page.photometric == MINISWHITE:
         samples[:, :, 0] = full - samples[:, :, 0]
     if page.photometric == PALETTE:
-        return _look_up(samples, page)
+        return _look_up(samples, page, keep_color=profile is not None)
     if page.photometric == CMYK:
         eight = samples if full == 255 else (samples >> 8).astype(np.uint8)
         return pillow.cmyk_to_rgb(eight, profile)
@@ -105,13 +106,14 @@ def _checked_floats(samples: Array) -> Array:
     return samples
 
 
-def _look_up(samples: Array, page: Page) -> Array:
+def _look_up(samples: Array, page: Page, *, keep_color: bool) -> Array:
     size = 1 << page.bits
     if len(page.palette) != 3 * size:
         raise InputError(f"the TIFF palette has {len(page.palette)} values, not {3 * size}; the file is damaged")
     table = np.array(page.palette, np.uint32).reshape(3, size).T
     narrow = table if table.max(initial=0) < 256 else table >> 8
-    return np.asarray(narrow.astype(np.uint8)[samples[:, :, 0]])
+    colors = narrow.astype(np.uint8)
+    return np.asarray((colors[:, :1] if is_grey(colors) and not keep_color else colors)[samples[:, :, 0]])
 
 
 def _straight(samples: Array, full: int) -> Array:

@@ -31,6 +31,7 @@ class RowWriter:
         self.format = format
         self._name = shown(path)
         self._rows_left = layout.height * layout.frames
+        self._is_finished = False
         self._output = OutputFile(path)
         try:
             with _naming(self._name):
@@ -56,6 +57,21 @@ class RowWriter:
             self._rows_left -= len(taken)
             rows = rows[len(taken) :]
 
+    def finish(self) -> None:
+        """Bring the complete file to the disk without letting it appear yet; done at a clean exit in any case."""
+        if self._rows_left:
+            raise InputError(f"{self._name}: {self._rows_left} rows are missing; write them all before closing")
+        if not self._is_finished:
+            with _naming(self._name):
+                self._encoder.finish()
+            self._output.synchronize()
+            self._is_finished = True
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the file has appeared."""
+        return self._output.is_committed
+
     def __enter__(self) -> RowWriter:
         return self
 
@@ -65,10 +81,7 @@ class RowWriter:
         with self._output:
             if error is not None:
                 raise error
-            if self._rows_left:
-                raise InputError(f"{self._name}: {self._rows_left} rows are missing; write them all before closing")
-            with _naming(self._name):
-                self._encoder.finish()
+            self.finish()
 
 
 def write(path: str | os.PathLike[str], picture: Picture, *, format: str | None = None, quality: int = 95) -> None:

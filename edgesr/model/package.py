@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -87,13 +88,7 @@ def open_package(path: str | Path) -> ModelPackage:
     storage = _storage(path)
     sizes = storage.sizes()
     if DESCRIPTOR_FILE not in sizes:
-        inside = next((name for name in sizes if name.endswith("/" + DESCRIPTOR_FILE)), None)
-        hint = (
-            f"; it lies in {show(inside)}, pack the folder's content instead"
-            if inside
-            else "; this is no model package"
-        )
-        raise ModelError(f"{path}: has no {DESCRIPTOR_FILE}{hint}")
+        raise _no_package(path, next((name for name in sizes if name.endswith("/" + DESCRIPTOR_FILE)), None))
     if sizes[DESCRIPTOR_FILE] > MAX_DESCRIPTOR_BYTES:
         raise ModelError(
             f"{path}: {DESCRIPTOR_FILE} has {sizes[DESCRIPTOR_FILE]} bytes, more than {MAX_DESCRIPTOR_BYTES}"
@@ -134,6 +129,7 @@ def declared_files(descriptor: ModelDescriptor) -> dict[str, str]:
 def _storage(path: Path) -> Storage:
     try:
         if path.is_dir():
+            _require_descriptor(path)
             return FolderStorage(path)
         if not path.exists():
             raise ModelError(f"{path}: does not exist; give a package folder, a .edgesr file or a model name")
@@ -143,3 +139,15 @@ def _storage(path: Path) -> Storage:
     if path.suffix == ".onnx":
         raise ModelError(f"{path}: is a bare ONNX file, not a package; make one of it with edgesr pack")
     return ZipStorage(path)
+
+
+def _require_descriptor(folder: Path) -> None:
+    """Refuse a folder that is no package before anything below it is looked at: it may be the whole disk."""
+    if not os.path.lexists(folder / DESCRIPTOR_FILE):
+        inside = [path.relative_to(folder).as_posix() for path in sorted(folder.glob(f"*/{DESCRIPTOR_FILE}"))]
+        raise _no_package(folder, inside[0] if inside else None)
+
+
+def _no_package(path: Path, inside: str | None) -> ModelError:
+    hint = f"it lies in {show(inside)}, pack the folder's content instead" if inside else "this is no model package"
+    return ModelError(f"{path}: has no {DESCRIPTOR_FILE}; {hint}")

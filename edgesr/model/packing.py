@@ -16,7 +16,7 @@ from edgesr.model.measure import OpenProbe
 from edgesr.model.onnx_file import read_graph, with_weights_inside
 from edgesr.model.package import ModelPackage, open_package, verify
 from edgesr.model.rules import NETWORK
-from edgesr.model.schema import violations
+from edgesr.model.schema import show, violations
 from edgesr.model.writer import write_package
 
 _FILE = f"{NETWORK}.onnx"
@@ -69,7 +69,14 @@ def _asked(name: str, version: str, overrides: Mapping[str, Any], expects: Mappi
         raise UsageError(f"the descriptor fields are not plain JSON data: {error}") from None
     if not isinstance(plain["overrides"], dict):
         raise UsageError('the descriptor fields must be a JSON object, e.g. {"scale": 4}')
-    asked = {**plain["overrides"], "schema": SCHEMA_VERSION, "name": name, "version": version}
+    fixed = {"schema": SCHEMA_VERSION, "name": name, "version": version}
+    for field, value in fixed.items():
+        if plain["overrides"].get(field, value) != value:
+            raise UsageError(
+                f"the descriptor fields do not fit: {field}: is {show(value)} here, got "
+                f"{show(plain['overrides'][field])}; leave it out"
+            )
+    asked = {**plain["overrides"], **fixed}
     for step in (asked, _merged(asked, plain["expects"])):
         for problem in violations(_merged(_skeleton("0" * 64), step)):
             raise UsageError(f"the descriptor fields do not fit: {problem}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgesr.image.alpha import bleed
+from edgesr.image.convert import is_grey
 from edgesr.types import Array
 
 
@@ -43,12 +44,7 @@ def reduce_channels(pixels: Array, *, to_grey: bool) -> Reduced:
             opaque, pixels = top, pixels[..., :-1]
         elif alpha.min() == 0:
             pixels = np.concatenate([bleed(pixels[..., :-1], alpha), alpha[..., None]], axis=2)
-    repeat = to_grey and channels >= 3 and _is_grey(pixels)
+    repeat = to_grey and channels >= 3 and is_grey(pixels)
     if repeat:
         pixels = np.concatenate([pixels[..., :1], pixels[..., 3:]], axis=2) if pixels.shape[2] == 4 else pixels[..., :1]
     return Reduced(pixels, repeat, opaque)
-
-
-def _is_grey(pixels: Array) -> bool:
-    red = pixels[..., 0]
-    return np.array_equal(red, pixels[..., 1]) and np.array_equal(red, pixels[..., 2])

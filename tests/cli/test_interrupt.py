@@ -89,10 +89,13 @@ def test_a_killed_picture_leaves_no_output(models: Models, tmp_path: Path, suffi
     words = ("run", source, "-m", models.folder, "-o", target, "--tile", "32")
     stop(start(*words), signal.SIGKILL, lambda: any(target.parent.glob(".*.part")))
     assert not target.exists()
+    (left,) = target.parent.glob(".*.part")
     target.write_bytes(b"an older file")
-    stop(start(*words), signal.SIGKILL, lambda: len(list(target.parent.glob(".*.part"))) == 2)
+    stop(start(*words), signal.SIGKILL, lambda: set(target.parent.glob(".*.part")) - {left})
     assert target.read_bytes() == b"an older file"
+    assert not left.exists(), "what a killed run left is removed by the next"
     assert run(*words).code == 0
+    assert files(target.parent) == [target.name]
     assert read(target).pixels.shape == (1400, 1400, 1)
 
 

@@ -46,6 +46,19 @@ def test_the_descriptor_file_adds_what_the_network_does_not_say(call: Call, plac
     assert (document["licence"], document["description"]) == ("MIT", "mine")
 
 
+def test_name_and_version_come_from_the_descriptor_file_unless_they_are_given(call: Call, place: Path) -> None:
+    (place / "more.json").write_text(json.dumps({"schema": 1, "name": "theirs", "version": "7"}))
+    assert call("pack", "bare.onnx", "-o", "mine.edgesr", "--descriptor", "more.json").code == 0
+    document = call("inspect", "mine.edgesr", "--json").document
+    assert (document["name"], document["version"]) == ("theirs", "7")
+    answer = call("pack", "bare.onnx", "-o", "mine.edgesr", "--descriptor", "more.json", "--name", "mine")
+    assert (answer.code, "leave it out" in answer.error) == (2, True)
+    (place / "more.json").write_text(json.dumps({"schema": 99}))
+    answer = call("pack", "bare.onnx", "-o", "other.edgesr", "--descriptor", "more.json")
+    assert (answer.code, "schema: is 1 here, got 99" in answer.error) == (2, True)
+    assert not (place / "other.edgesr").exists()
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -75,7 +75,7 @@ def test_formats_that_lose_become_png_and_others_stay(
 ) -> None:
     source = picture(tmp_path / name)
     assert call("run", source, "-m", models.package).out == f"{tmp_path / expected}\n"
-    assert read(tmp_path / expected).pixels.shape == (24, 32, 3 if name in ("a.gif", "a.webp") else 1)
+    assert read(tmp_path / expected).pixels.shape == (24, 32, 3 if name == "a.webp" else 1)
 
 
 @pytest.mark.parametrize("name", ["IM0001", "1.2.840.113619.2", "scan.dicom", "scan.bin"])
@@ -232,3 +232,29 @@ def test_a_picture_that_does_not_fit_the_model_is_noted_once(call: Call, tmp_pat
     assert "2 pictures do not look like" in answer.err
     records = json.loads(answer.out)["results"]
     assert ["softer" in record["convention"]["problem"] for record in records] == [True, True]
+
+
+@pytest.mark.parametrize("moment", ["fsync", "replace"])
+def test_a_picture_that_cannot_be_finished_takes_its_error_map_along(
+    call: Call, models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    source = picture(tmp_path / "a.png")
+    replace, fsync = Path.replace, os.fsync
+    opened: list[int] = []
+
+    def failing_replace(path: Path, target: Path) -> Path:
+        if target.name == "b.png":
+            raise OSError(5, "Input/output error")
+        return replace(path, target)
+
+    def failing_fsync(descriptor: int) -> None:
+        opened.append(descriptor)
+        if len(opened) == 2:
+            raise OSError(28, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(Path, "replace", failing_replace if moment == "replace" else replace)
+    monkeypatch.setattr(os, "fsync", failing_fsync if moment == "fsync" else fsync)
+    answer = call("run", source, "-m", models.with_uncertainty, "--uncertainty", "-o", tmp_path / "b.png")
+    assert (answer.code, answer.out) == (6, "")
+    assert files(tmp_path) == ["a.png"]

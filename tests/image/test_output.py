@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 from edgesr.errors import InputError
 from edgesr.image import Picture, check_output, open_writer, read, write
+from edgesr.image.output import remove_leftovers
 from tests.image.samples import gradient
 
 PIXELS = gradient(32, 24, 3)
@@ -149,3 +152,46 @@ def test_check_output_names_the_format(tmp_path):
     assert check_output(tmp_path / "x.TIFF", dtype="float32", channels=4) == "TIFF"
     with pytest.raises(InputError, match="JPEG cannot hold"):
         check_output(tmp_path / "x.jpg", dtype=np.uint16)
+
+
+def test_leftovers_of_killed_processes_go_and_files_of_living_ones_stay(tmp_path):
+    left = tmp_path / ".edgesr-1-00ff.part"
+    left.write_bytes(b"half")
+    others = [tmp_path / ".edgesr-1.txt", tmp_path / "edgesr-1-00ff.part", tmp_path / "a.part"]
+    for path in others:
+        path.write_bytes(b"not ours")
+    (tmp_path / ".edgesr-link.part").symlink_to(others[0])
+    code = (
+        "import sys, numpy as np\nfrom edgesr.image import open_writer\n"
+        "with open_writer(sys.argv[1], height=2, width=2, channels=1, dtype='uint8') as writer:\n"
+        "    print('open', flush=True)\n    sys.stdin.read()\n    writer.write(np.zeros((2, 2, 1), 'uint8'))\n"
+    )
+    words = [sys.executable, "-c", code, tmp_path / "b.png"]
+    with (
+        subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child,
+        writer_for(tmp_path / "a.png") as writer,
+    ):
+        assert child.stdout.readline() == "open\n"
+        assert len(list(tmp_path.glob(".edgesr-*-*.part"))) == 3
+        remove_leftovers(tmp_path)
+        assert len(list(tmp_path.glob(".edgesr-*-*.part"))) == 2
+        writer.write(PIXELS)
+        child.communicate()
+    assert child.returncode == 0
+    assert read(tmp_path / "a.png").pixels.shape == PIXELS.shape
+    assert read(tmp_path / "b.png").pixels.shape == (2, 2, 1)
+    assert not left.exists()
+    assert all(path.read_bytes() == b"not ours" for path in others)
+    remove_leftovers(tmp_path / "nowhere")
+
+
+def test_a_finished_file_appears_at_the_exit_only(tmp_path):
+    with writer_for(tmp_path / "a.png") as writer:
+        with pytest.raises(InputError, match="32 rows are missing"):
+            writer.finish()
+        writer.write(PIXELS)
+        writer.finish()
+        writer.finish()
+        assert not (tmp_path / "a.png").exists() and not writer.is_written
+    assert writer.is_written
+    np.testing.assert_array_equal(read(tmp_path / "a.png").pixels, PIXELS)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 
 from edgesr.errors import InputError
 from edgesr.image import read
@@ -250,3 +250,42 @@ def test_animations_are_refused_with_their_number_of_frames(tmp_path, format):
     frames[0].save(path, format, save_all=True, append_images=frames[1:])
     with pytest.raises(InputError, match=r"animated.* with 3 frames"):
         read(path)
+
+
+GREYS = np.array([[200] * 3, [3] * 3, [77] * 3, [255] * 3], np.uint8)
+
+
+@pytest.mark.parametrize("format", ["PNG", "GIF", "BMP", "TIFF"])
+def test_a_palette_of_greys_is_read_as_grey(tmp_path, format):
+    values = np.random.default_rng(0).integers(0, 4, (9, 11)).astype(np.uint8)
+    image = Image.fromarray(values, "P")
+    image.putpalette(GREYS.tobytes())
+    path = tmp_path / f"x.{format.lower()}"
+    image.save(path)
+    np.testing.assert_array_equal(read(path).pixels, GREYS[values][..., :1])
+    image.putpalette([*GREYS.tobytes()[:-1], 254])
+    image.save(path)
+    assert read(path).pixels.shape == (9, 11, 3), "one colour in the palette makes it a colour picture"
+
+
+@pytest.mark.parametrize("format", ["PNG", "GIF"])
+def test_a_palette_of_greys_with_a_transparent_entry_is_grey_with_alpha(tmp_path, format):
+    values = np.random.default_rng(0).integers(0, 4, (9, 11)).astype(np.uint8)
+    image = Image.fromarray(values, "P")
+    image.putpalette(GREYS.tobytes())
+    path = tmp_path / f"x.{format.lower()}"
+    image.save(path, transparency=1)
+    pixels = read(path).pixels
+    assert pixels.shape == (9, 11, 2)
+    np.testing.assert_array_equal(pixels[..., 1], np.where(values == 1, 0, 255))
+    np.testing.assert_array_equal(pixels[values != 1, 0], GREYS[values][..., 0][values != 1])
+
+
+def test_a_palette_of_greys_with_a_colour_profile_keeps_both(tmp_path):
+    image = Image.fromarray(np.zeros((4, 4), np.uint8), "P")
+    image.putpalette(GREYS.tobytes())
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image.save(tmp_path / "x.png", icc_profile=profile)
+    found = read(tmp_path / "x.png")
+    assert found.pixels.shape == (4, 4, 3)
+    assert found.metadata.icc == profile

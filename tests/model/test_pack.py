@@ -87,6 +87,8 @@ def test_other_tasks_are_described_by_their_maker(tmp_path: Path) -> None:
         ({"version": ""}, UsageError, "the descriptor fields do not fit: version: "),
         ({"overrides": {"scal": 4}}, UsageError, r"unknown key 'scal'; did you mean 'scale'\?"),
         ({"overrides": {"input": {"range": 255}}}, UsageError, "input.range: must be a list, got 255"),
+        ({"overrides": {"schema": 99}}, UsageError, "schema: is 1 here, got 99; leave it out"),
+        ({"overrides": {"name": "y"}}, UsageError, "name: is 'x' here, got 'y'; leave it out"),
         ({"overrides": {"input": 5}}, UsageError, "input: must be an object"),
         ({"overrides": {"tile": {1, 2}}}, UsageError, "not plain JSON data"),
         ({"overrides": [1]}, UsageError, "must be a JSON object"),
@@ -98,7 +100,7 @@ def test_other_tasks_are_described_by_their_maker(tmp_path: Path) -> None:
         ({"files": {"evil.pkl": b""}}, ModelError, "every key must be a relative path"),
         ({"overrides": {"parts": {"more": {"file": "more.onnx", "sha256": "0" * 64}}}}, ModelError, "no content given"),
     ],
-    ids=range(14),
+    ids=range(16),
 )
 def test_wrong_wishes_are_refused(
     tmp_path: Path, network: Path, arguments: dict[str, Any], error: type[Exception], message: str

@@ -320,3 +320,16 @@ def test_a_folder_with_thousands_of_files_is_no_package(tmp_path: Path, network:
     with pytest.raises(ModelError, match=r"holds more than 1024 files"):
         open_package(package.path)
     shutil.rmtree(package.path)
+
+
+def test_a_folder_that_is_no_package_is_refused_before_it_is_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "deep" / "x").mkdir(parents=True)
+    (tmp_path / "linked").symlink_to("deep")
+    monkeypatch.setattr("edgesr.model.storage.FolderStorage.sizes", lambda self: pytest.fail("searched"))
+    with pytest.raises(ModelError, match=r"has no model.json; this is no model package"):
+        open_package(tmp_path)
+    (tmp_path / "deep" / "model.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"it lies in 'deep/model.json', pack the folder's content instead"):
+        open_package(tmp_path)
