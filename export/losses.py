@@ -36,8 +36,3 @@ def measurement(downscalers: Downscalers, picture: Tensor, low: Tensor, kinds: T
     shrunk = functional.conv2d(picture, downscalers.kernel, stride=SCALE, padding=6)
     own = shrunk[torch.arange(len(kinds)), kinds][:, None]
     return (own - low)[..., 2:-2, 2:-2].abs().mean()
-
-
-def degradation(logits: Tensor, kinds: Tensor) -> Tensor:
-    """Return the cross-entropy of per-pixel logits ``(N, 3, H, W)`` with each crop's true downscaler."""
-    return functional.cross_entropy(logits, kinds[:, None, None].expand(-1, *logits.shape[2:]))

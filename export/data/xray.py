@@ -21,8 +21,8 @@ class Mixture:
     cubic_256: float = 0.5
     area_256: float = 0.15
     native_512: float = 0.35
-    degradations: tuple[float, float, float] = (0.6, 0.15, 0.25)
-    noisy: float = 0.15
+    degradations: tuple[float, float, float] = (0.5, 0.12, 0.38)
+    noisy: float = 0.1
     largest_noise: float = 2.0
 
 

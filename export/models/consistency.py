@@ -1,13 +1,9 @@
-"""Make a x4 picture agree with the measured pixels: choose the downscaler locally, then project back (oblique)."""
+"""Make a x4 picture agree with the measured pixels by oblique back-projection through the downscaler."""
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from export.models.resample import DEGRADATIONS, Downscalers, LanczosUpsampler
-
-CONFIDENCE = 4.0
-"""Neighbouring logits agree more than chance: their mean counts this often."""
+from export.models.resample import Downscalers, LanczosUpsampler
 
 
 class DataConsistency(nn.Module):
@@ -17,14 +13,14 @@ class DataConsistency(nn.Module):
     or 1) only bounds the result from one side: the true picture is never pushed away from.
     """
 
-    def __init__(self, cubic_logit: float = 0.0, iterations: int = 4) -> None:
+    def __init__(self, iterations: int = 4) -> None:
         super().__init__()
-        self.cubic_logit, self.iterations = cubic_logit, iterations
+        self.iterations = iterations
         self.upsample = LanczosUpsampler()
         self.downscale = Downscalers()
 
     def forward(self, picture: Tensor, image: Tensor, weights: Tensor, quantum: Tensor) -> Tensor:
-        """Take a picture ``(N, 1, 4H, 4W)``, the measured image, and weights of the downscalers ``(N, 3, H, W)``.
+        """Take a picture ``(N, 1, 4H, 4W)``, the measured image, and weights of the downscalers ``(1, 3, 1, 1)``.
 
         The weights sum to the strength of the correction; ``quantum`` is ``(1,)``.
         """
@@ -34,18 +30,6 @@ class DataConsistency(nn.Module):
             correction = (weights * measure.misfit(picture)).sum(dim=1, keepdim=True)
             picture = (picture + self.upsample(correction)).clamp(0, 1)
         return picture
-
-    def weights(self, logits: Tensor, degradation: Tensor) -> Tensor:
-        """Return weights of the downscalers ``(N, 3, H, W)`` that sum to 1.
-
-        ``logits`` ``(N, 3, H, W)`` are the network's opinion, averaged over a smooth window of 6 pixels radius by
-        small windows in a row (the DLA has no larger ones). ``degradation`` ``(3,)`` adds the user's; ``cubic_logit``
-        keeps a small network with its most frequent case where it is unsure.
-        """
-        for _ in range(2):
-            logits = functional.avg_pool2d(logits, 7, stride=1, padding=3, count_include_pad=False)
-        prior = degradation + torch.tensor([self.cubic_logit, 0.0, 0.0]).to(degradation)
-        return torch.softmax(CONFIDENCE * logits + prior.reshape(1, len(DEGRADATIONS), 1, 1), dim=1)
 
 
 class Measurement:

@@ -13,22 +13,22 @@ from export.models.resample import DEGRADATIONS, SCALE, BicubicUpsampler
 class CxrSuperResolution(nn.Module):
     """Enlarge a grey radiograph four times and say how far each pixel may be off.
 
-    ``forward`` is the exported graph; `heads` is what training differentiates. Every operation has a finite receptive
-    field and none pools over the picture, so tiles with enough overlap equal the whole.
+    Every block is told how the input was made small by a bias per degradation: one network that had to find out for
+    itself from 3 x 3 windows sharpened antialiased pictures half as well. ``forward`` is the exported graph; `heads` is
+    what training differentiates. Every operation has a finite receptive field and none pools over the picture, so
+    tiles with enough overlap equal the whole.
     """
 
-    def __init__(
-        self, channels: int, blocks: int, features: int, cubic_logit: float = 0.0, detail_gain: float = 1.5
-    ) -> None:
+    def __init__(self, channels: int, blocks: int, features: int, detail_gain: float = 1.5) -> None:
         super().__init__()
         self.detail_gain = detail_gain
-        self.consistency = DataConsistency(cubic_logit)
+        self.consistency = DataConsistency()
         self.stem = nn.Conv2d(1, channels, 3, padding=1)
-        self.body = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
+        self.stem_bias = DegradationBias(channels)
+        self.body = nn.ModuleList(ResidualBlock(channels) for _ in range(blocks))
         self.expand = nn.Conv2d(channels, features * SCALE**2, 3, padding=1)
         self.refine = nn.Conv2d(features, features + 4, 3, padding=1)
         self.outputs = nn.Conv2d(features + 4, 3, 3, padding=1)
-        self.degradation = nn.Conv2d(channels, len(DEGRADATIONS), 3, padding=1)
         with torch.no_grad():
             self.stem.weight -= self.stem.weight.mean((2, 3), keepdim=True)
             self.stem.weight *= 20
@@ -37,13 +37,18 @@ class CxrSuperResolution(nn.Module):
         self.upsample = BicubicUpsampler()
         self.filter = LatticeFilter()
 
-    def heads(self, image: Tensor) -> Heads:
-        """Take ``(N, 1, H, W)`` in [0, 1]; return what the convolutions predict, before consistency."""
-        stem = self.stem(image - 0.5)
-        body = self.body(stem) + stem
-        expanded = functional.relu(functional.pixel_shuffle(self.expand(body), SCALE))
+    def heads(self, image: Tensor, degradation: Tensor) -> Heads:
+        """Return what the convolutions predict, before consistency.
+
+        ``image`` is ``(N, 1, H, W)`` in [0, 1], ``degradation`` ``(N, 3)`` or ``(1, 3)`` the shares of `DEGRADATIONS`.
+        """
+        stem = self.stem(image - 0.5) + self.stem_bias(degradation)
+        body = stem
+        for block in self.body:
+            body = block(body, degradation)
+        expanded = functional.relu(functional.pixel_shuffle(self.expand(body + stem), SCALE))
         correction, detail, log_scale = self.outputs(functional.relu(self.refine(expanded))).split(1, dim=1)
-        return Heads(self.upsample(image) + correction, detail, log_scale, self.degradation(body))
+        return Heads(self.upsample(image) + correction, detail, log_scale)
 
     @staticmethod
     def laplace_scale(log_scale: Tensor) -> Tensor:
@@ -55,31 +60,43 @@ class CxrSuperResolution(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return ``upscaled`` in [0, 1] and ``scale``, both ``(N, 1, 4H, 4W)``.
 
-        ``fidelity`` ``(1,)``: 1 = the mean, 0 = sharpest. ``degradation`` ``(3,)``: additive logits for `DEGRADATIONS`,
-        zeros = decide from the picture. ``consistency`` ``(1,)``: 0 = off, 1 = full. ``quantum`` ``(1,)``: grey step of
-        the input, grey range 1.
+        ``fidelity`` ``(1,)``: 1 = the mean, 0 = sharpest. ``degradation`` ``(3,)``: shares of `DEGRADATIONS`, sum 1.
+        ``consistency`` ``(1,)``: 0 = off, 1 = full. ``quantum`` ``(1,)``: grey step of the input, grey range 1.
         """
-        heads = self.heads(image)
+        heads = self.heads(image, degradation.reshape(1, -1))
         picture = heads.mean + self.detail_gain * (1 - fidelity).reshape(1, 1, 1, 1) * heads.detail
         picture = self.filter(picture, image)
-        weights = self.consistency.weights(heads.degradation, degradation)
-        upscaled = self.consistency(picture, image, weights * consistency.reshape(1, 1, 1, 1), quantum)
+        weights = degradation.reshape(1, -1, 1, 1) * consistency.reshape(1, 1, 1, 1)
+        upscaled = self.consistency(picture, image, weights, quantum)
         return upscaled, self.laplace_scale(heads.log_scale)
 
 
 class ResidualBlock(nn.Module):
-    """Convolution, ReLU, convolution around an identity; the last convolution starts at zero."""
+    """Convolution, bias of the degradation, ReLU, convolution around an identity; the last one starts at zero."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.bias = DegradationBias(channels)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.zeros_(self.second.weight)
         nn.init.zeros_(self.second.bias)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return as many channels as ``features`` has."""
-        return features + self.second(functional.relu(self.first(features)))
+    def forward(self, features: Tensor, degradation: Tensor) -> Tensor:
+        """Return as many channels as ``features`` has; ``degradation`` is ``(N, 3)``."""
+        return features + self.second(functional.relu(self.first(features) + self.bias(degradation)))
+
+
+class DegradationBias(nn.Module):
+    """Turn shares of the degradations ``(N, 3)`` into a bias of the channels ``(N, C, 1, 1)``; starts at zero."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(len(DEGRADATIONS), channels))
+
+    def forward(self, degradation: Tensor) -> Tensor:
+        """Mix the rows of the table."""
+        return (degradation @ self.table)[:, :, None, None]
 
 
 def cxr_x4() -> CxrSuperResolution:
@@ -89,7 +106,7 @@ def cxr_x4() -> CxrSuperResolution:
 
 def cxr_x4_fast() -> CxrSuperResolution:
     """Build the network for small devices, at most 60,000 parameters."""
-    return CxrSuperResolution(channels=24, blocks=4, features=4, cubic_logit=2.0)
+    return CxrSuperResolution(channels=24, blocks=4, features=4)
 
 
 MODELS = {"cxr-x4": cxr_x4, "cxr-x4-fast": cxr_x4_fast}

@@ -6,11 +6,9 @@ from torch import Tensor
 
 
 class Heads(NamedTuple):
-    """What the network predicts: three pictures ``(N, 1, 4H, 4W)`` and a map of logits ``(N, 3, H, W)``."""
+    """What the network predicts: three pictures ``(N, 1, 4H, 4W)``."""
 
     mean: Tensor
     detail: Tensor
     log_scale: Tensor
     """Relative to 0.02 of the grey range."""
-    degradation: Tensor
-    """Logits of `DEGRADATIONS`."""

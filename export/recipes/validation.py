@@ -12,6 +12,7 @@ from export.data.degradations import bicubic, downscale
 from export.data.xray import read_folder
 from export.lpips import Lpips
 from export.models.cxr import CxrSuperResolution
+from export.models.resample import DEGRADATIONS
 
 
 class Validator:
@@ -34,7 +35,7 @@ class Validator:
         results: dict[str, float] = {}
         columns = [self._bicubic[0]]
         for fidelity in (1.0, 0.4, 0.2):
-            images = [self._run(network, low, fidelity) for low in self._cubic]
+            images = [self._run(network, low, "cubic", fidelity) for low in self._cubic]
             columns.append(images[0])
             quality = self._quality(images)
             for name in ("psnr", "ssim"):
@@ -42,7 +43,7 @@ class Validator:
             results[f"lpips@{fidelity:g}"] = quality["lpips"] / self._baseline["lpips"]
             results[f"grid@{fidelity:g}"] = quality["grid"]
             results[f"precision@{fidelity:g}"] = quality["precision"]
-        antialiased = [self._run(network, low, 1.0) for low in self._antialiased]
+        antialiased = [self._run(network, low, "antialiased", 1.0) for low in self._antialiased]
         results["antialiased psnr@1"] = self._quality(antialiased)["psnr"] - self._antialiased_baseline
         row = np.hstack([np.clip(np.rint(c), 0, 255) for c in [*columns, self._high[0]]])
         cv2.imwrite(str(picture), row.astype(np.uint8))
@@ -60,8 +61,9 @@ class Validator:
         }
 
     @staticmethod
-    def _run(network: CxrSuperResolution, low: np.ndarray, fidelity: float) -> np.ndarray:
-        dials = torch.tensor([fidelity]), torch.zeros(3), torch.ones(1), torch.tensor([1 / 255])
+    def _run(network: CxrSuperResolution, low: np.ndarray, degradation: str, fidelity: float) -> np.ndarray:
+        shares = torch.tensor([float(name == degradation) for name in DEGRADATIONS])
+        dials = torch.tensor([fidelity]), shares, torch.ones(1), torch.tensor([1 / 255])
         return network(_batch([low]), *dials)[0][0, 0].numpy() * 255
 
 
