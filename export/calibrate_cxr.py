@@ -1,6 +1,7 @@
 """Choose the default of the fidelity dial and the conformal factor on validation patients.
 
-``python -m export.calibrate_cxr --data DIR --lpips DIR --network network.onnx --out calibration.json``
+``python -m export.calibrate_cxr --data DIR --lpips DIR --network network.onnx --estimator estimator.json
+--out calibration.json``
 """
 
 import argparse
@@ -9,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from onnxruntime import InferenceSession
 
-from export.evaluation import Judge, baseline_and_low, cases, open_graph, upscale
+from export.evaluation import Enlarger, Judge, baseline_and_low, cases
 
 PIXELS = IMAGES = 0.9
 """The promise of the uncertainty map: this share of pixels inside the bound on this share of pictures."""
@@ -22,9 +22,7 @@ BOUNDS = {"psnr": 0.35, "ssim": 0.001, "detail_precision": 0.66, "grid_index": 1
 DIALS = tuple(round(0.1 * i, 2) for i in range(11))
 
 
-def choose_fidelity(
-    session: InferenceSession, data: Path, lpips: Path, stride: int
-) -> tuple[float, list[dict[str, float]]]:
+def choose_fidelity(enlarge: Enlarger, data: Path, lpips: Path, stride: int) -> tuple[float, list[dict[str, float]]]:
     """Return the smallest admissible fidelity (1 if none is) and the mean scores along the dial."""
     judge = Judge(lpips)
     chosen = [case for name in ("nih-256", "nih-1024-256") for case in cases(data, name, stride)]
@@ -32,9 +30,7 @@ def choose_fidelity(
     bicubic = _mean([judge.scores(base, base, low, high) for high, low, base in pictures])
     curve = []
     for fidelity in DIALS:
-        scores = _mean(
-            [judge.scores(upscale(session, low, fidelity)[0], base, low, high) for high, low, base in pictures]
-        )
+        scores = _mean([judge.scores(enlarge(low, fidelity)[0], base, low, high) for high, low, base in pictures])
         scores["psnr"] -= bicubic["psnr"]
         scores["ssim"] -= bicubic["ssim"]
         scores["lpips"] /= bicubic["lpips"]
@@ -43,13 +39,13 @@ def choose_fidelity(
     return min(admissible, default=1.0), curve
 
 
-def picture_factors(session: InferenceSession, data: Path, fidelity: float) -> list[tuple[str, float]]:
+def picture_factors(enlarge: Enlarger, data: Path, fidelity: float) -> list[tuple[str, float]]:
     """Return per picture the patient and the factor that covers `PIXELS` of its pixels, cubic degradation."""
     factors = []
     for name, stride in (("nih-256", 1), ("nih-512", 4)):
         for case in cases(data, name, stride):
             low, _ = baseline_and_low(case.high, "cubic")
-            image, scale = upscale(session, low, fidelity)
+            image, scale = enlarge(low, fidelity)
             ratio = np.abs(image.astype(np.float64) - case.high) / scale
             factors.append((case.patient, float(np.quantile(ratio, PIXELS))))
     return factors
@@ -82,16 +78,19 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--lpips", type=Path, required=True)
     parser.add_argument("--network", type=Path, required=True)
+    parser.add_argument("--estimator", type=Path, required=True, help="file of export.estimator_cxr")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--stride", type=int, default=4, help="use every n-th picture for the dial")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    session = open_graph(arguments.network, arguments.threads)
-    fidelity, curve = choose_fidelity(session, arguments.data, arguments.lpips, arguments.stride)
-    factors = picture_factors(session, arguments.data, fidelity)
+    estimator = json.loads(arguments.estimator.read_text())
+    enlarge = Enlarger(arguments.network, estimator["estimator"], arguments.threads)
+    fidelity, curve = choose_fidelity(enlarge, arguments.data, arguments.lpips, arguments.stride)
+    factors = picture_factors(enlarge, arguments.data, fidelity)
     result = {
         "default_fidelity": fidelity,
+        **estimator,
         "dial": curve,
         "bounds": BOUNDS,
         "conformal": {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from export import figure_cxr
-from export.evaluation import cases, open_graph
+from export.evaluation import Enlarger, cases
 
 NOTICE = """\
 > **For research only. This is not a medical device** and must not be used for diagnosis. The pictures are generated:
@@ -40,13 +40,13 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, nargs="*", default=[12, 57], help="positions in the validation set")
     arguments = parser.parse_args()
     facts = json.loads(arguments.facts.read_text())
-    session = open_graph(arguments.network)
+    enlarge = Enlarger(arguments.network, facts["estimator"])
     held_out = list(cases(arguments.data, "nih-256"))
     figures = []
     for number, position in enumerate(arguments.pictures, 1):
         case = held_out[position]
         path = arguments.out / f"{facts['name']}-{number}.jpg"
-        sheet = figure_cxr.comparison(session, case, facts["default_fidelity"], facts["conformal"]["factor"])
+        sheet = figure_cxr.comparison(enlarge, case, facts["default_fidelity"], facts["conformal"]["factor"])
         figure_cxr.write(path, sheet)
         figures.append((path.name, f"NIH {case.name}, {case.view}, reduced to 256 x 256, then to 64 x 64 by cv2 cubic"))
     (arguments.out / f"{facts['name']}.md").write_text(card(facts, figures))
@@ -92,7 +92,8 @@ def _introduction(facts: dict[str, Any]) -> str:
         f"({facts['bytes'] / 1e6:.2f} MB as float32 ONNX). For researchers who study super-resolution of radiographs "
         "and for engineers who need a network that says what it does not know. The fidelity dial runs from 1 (the "
         f"mean, highest PSNR) to 0 (sharpest); the default is {facts['default_fidelity']:g}. A step inside the graph "
-        "makes the result agree with the input pixels under the downscaler that explains them best: "
+        "makes the result agree with the input pixels under the downscaler that made them, which the runtime estimates "
+        "from the spectrum of the whole picture unless it is told: "
         + "; ".join(f"*{name}* ({text})" for name, text in facts["degradations"].items())
         + "."
     )
@@ -121,7 +122,11 @@ def _trust(facts: dict[str, Any]) -> str:
     cubic = facts["quality"]["nih-256 cubic"]["all"]["default"]
     outside = facts["quality"]["hannover-256 cubic"]["all"]["default"]
     blobs = "; ".join(f"{name}: {share:.1%}" for name, share in facts["blob_energy_left"].items())
-    confusion = [[true, *(f"{w:.2f}" for w in row.values())] for true, row in facts["downscaler_confusion"].items()]
+    confusion = [
+        [pictures, true, *(f"{share:.0%}" for share in row.values())]
+        for pictures, rows in facts["confusions"].items()
+        for true, row in rows.items()
+    ]
     bound = (
         f"The bound is {conformal['factor']:.2f} times the predicted scale: at least {conformal['pixels']:.0%} of the "
         f"pixels inside on at least {conformal['pictures']:.0%} of the pictures, calibrated on "
@@ -142,9 +147,9 @@ def _trust(facts: dict[str, Any]) -> str:
         + " or ".join(f"{r} pixels equal the whole within {t}" for t, r in facts["effective_radius"].items())
         + "."
     )
-    weights = "Mean weight given to each downscaler, by true downscaler of 256-pixel NIH pictures:"
-    table = _markdown(["true", *facts["downscaler_confusion"]], confusion)
-    return "\n\n".join([bound, invention, weights, table, reach])
+    estimate = "Share of pictures for which each downscaler is found the most likely, by the true one:"
+    table = _markdown(["pictures", "true", *facts["degradations"]], confusion)
+    return "\n\n".join([bound, invention, estimate, table, reach])
 
 
 def _training(training: dict[str, Any]) -> str:

@@ -41,9 +41,11 @@ Python) when
 - the seams of its 8 x 8 blocks are more than {blocks:g} times as rough as the lines beside them: it was JPEG.
 
 Not seen: noise, sharpening, linear enlargement by 3, downscalers of similar sharpness (nearest, Lanczos), weak JPEG
-compression, anything in pictures below 32 pixels (96 for JPEG) or without texture. Silence is no proof of fit. Which of
-the three downscalers was used is decided inside the network, locally; `Result.consistency` is the residual under the
-best of the three.
+compression, anything in pictures below 32 pixels (96 for JPEG) or without texture. Silence is no proof of fit.
+
+Which of the three downscalers made the picture is estimated from its spectrum too, and the network is told
+(`shares` in `convention`; the model cards say how often that is right; `--degradation` overrides it).
+`Result.consistency` is the residual under the best of the three.
 
 Share of pictures with a note, on pictures outside training, at full size and, in brackets, first reduced to 256 x 256.
 The first three rows are what the models were made for: any note there is a false alarm.

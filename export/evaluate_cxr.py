@@ -10,22 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from onnxruntime import InferenceSession
 
 from export import metrics
-from export.evaluation import SETS, Case, Judge, baseline_and_low, cases, open_graph, upscale
+from export.evaluation import SETS, Case, Enlarger, Judge, baseline_and_low, cases
 
 Row = dict[str, float]
 
 
 def picture_rows(
-    session: InferenceSession, judge: Judge, case: Case, degradation: str, *, dial: dict[str, float], factor: float
+    enlarge: Enlarger, judge: Judge, case: Case, degradation: str, *, dial: dict[str, float], factor: float
 ) -> dict[str, Row]:
     """Score one picture: bicubic and every setting of the dial, by name."""
     low, base = baseline_and_low(case.high, degradation)
     rows = {"bicubic": judge.scores(base, base, low, case.high)}
     for name, fidelity in dial.items():
-        image, scale = upscale(session, low, fidelity)
+        image, scale = enlarge(low, fidelity)
         error = np.abs(image.astype(np.float64) - case.high)
         rows[name] = judge.scores(image, base, low, case.high) | {
             "scale_rank_correlation": metrics.block_rank_correlation(scale, error),
@@ -75,7 +74,7 @@ def main() -> None:
     factor = calibration["conformal"]["factor"]
     dial = {"fidelity 1": 1.0, "default": calibration["default_fidelity"], "fidelity 0": 0.0}
     torch.set_num_threads(arguments.threads)
-    session = open_graph(arguments.network, arguments.threads)
+    enlarge = Enlarger(arguments.network, calibration["estimator"], arguments.threads)
     with_lpips, without = Judge(arguments.lpips), Judge(None)
     result: dict[str, dict[str, dict[str, Row]]] = {}
     for name in arguments.sets:
@@ -83,7 +82,7 @@ def main() -> None:
         for degradation, stride in chosen.strides.items():
             judge = with_lpips if chosen.side else without
             measured = [
-                (case, picture_rows(session, judge, case, degradation, dial=dial, factor=factor))
+                (case, picture_rows(enlarge, judge, case, degradation, dial=dial, factor=factor))
                 for case in cases(arguments.data, name, stride * arguments.sparser)
             ]
             result[f"{name} {degradation}"] = summarise(measured)

@@ -4,12 +4,14 @@ import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import onnxruntime
 import torch
 
+from edgesr.pipelines.estimate import estimate_shares
 from export import metrics
 from export.data.degradations import bicubic, downscale
 from export.data.xray import read_grey
@@ -88,17 +90,21 @@ def cases(data: Path, name: str, stride: int = 1) -> Iterator[Case]:
         yield Case(path.name, row.get("patient", path.name), row.get("sex", ""), row.get("view", ""), high)
 
 
-def open_graph(path: Path, threads: int = 2) -> onnxruntime.InferenceSession:
-    """Open an exported graph on the CPU."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+class Enlarger:
+    """An exported graph on the CPU, with the estimator that tells it how a picture was made small."""
 
+    def __init__(self, network: Path, estimator: Mapping[str, Any], threads: int = 2) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
+        self._estimator = estimator
 
-def upscale(session: onnxruntime.InferenceSession, low: np.ndarray, fidelity: float) -> tuple[np.ndarray, np.ndarray]:
-    """Enlarge a uint8 picture; return it as uint8, and the predicted error scale in grey levels of 255."""
-    upscaled, scale = run(session, low / 255, fidelity=fidelity, quantum=1 / 255)
-    return np.rint(upscaled * 255).astype(np.uint8), scale * 255
+    def __call__(self, low: np.ndarray, fidelity: float) -> tuple[np.ndarray, np.ndarray]:
+        """Enlarge a uint8 picture; return it as uint8, and the predicted error scale in grey levels of 255."""
+        shares = estimate_shares(self._estimator, low[..., None])
+        dials = {} if shares is None else {"degradation": tuple(shares.values())}
+        upscaled, scale = run(self._session, low / 255, fidelity=fidelity, quantum=1 / 255, **dials)
+        return np.rint(upscaled * 255).astype(np.uint8), scale * 255
 
 
 def measurement_rms(image: np.ndarray, low: np.ndarray) -> float:

@@ -67,7 +67,8 @@ def main() -> None:
         "dial": calibration["dial"],
         "conformal": calibration["conformal"],
         "degradations": DEGRADATIONS,
-        "downscaler_confusion": inspect_cxr.downscaler_confusion(network, arguments.data),
+        "estimator": calibration["estimator"],
+        "confusions": calibration["confusions"],
         "blob_energy_left": {
             f"sigma {sigma} px": round(inspect_cxr.blob_energy_left(network, arguments.data, fidelity, sigma), 5)
             for sigma in (1, 2, 3, 4)
@@ -87,7 +88,9 @@ def main() -> None:
         },
     }
     arguments.out.write_text(json.dumps(facts, indent=1))
-    print(json.dumps({k: v for k, v in facts.items() if k not in ("quality", "dial", "training")}, indent=1))
+    print(
+        json.dumps({k: v for k, v in facts.items() if k not in ("quality", "dial", "training", "estimator")}, indent=1)
+    )
 
 
 def effective_radii(network: torch.nn.Module, data: Path, fidelity: float) -> dict[str, int]:

@@ -4,23 +4,22 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from onnxruntime import InferenceSession
 
 from export.data.degradations import bicubic, downscale
-from export.evaluation import Case, upscale
+from export.evaluation import Case, Enlarger
 
 SIDE, CROP = 256, 80
 """Pixels of a panel, and of the square in it that the lower row shows enlarged."""
 
 
-def comparison(session: InferenceSession, case: Case, fidelity: float, factor: float) -> np.ndarray:
+def comparison(enlarge: Enlarger, case: Case, fidelity: float, factor: float) -> np.ndarray:
     """Return a uint8 BGR sheet: bicubic, fidelity 1, default, fidelity 0, truth, bound; below, a square of each.
 
     The last column is the bound of the absolute error (``factor`` times the predicted scale) above the true error,
     both from 0 (black) to 40 grey levels (yellow). ``case.high`` is 256 x 256.
     """
     low = downscale(case.high, "cubic")
-    settings = [upscale(session, low, value) for value in (1.0, fidelity, 0.0)]
+    settings = [enlarge(low, value) for value in (1.0, fidelity, 0.0)]
     bound = factor * settings[1][1]
     error = np.abs(settings[1][0].astype(np.float64) - case.high)
     pictures = [bicubic(low), *(image for image, _ in settings), case.high]

@@ -1,4 +1,4 @@
-"""Measure properties of an X-ray network that need its inside: receptive field, planted blobs, choice of downscaler."""
+"""Measure properties of an X-ray network that need its inside: receptive field and planted blobs."""
 
 import copy
 from pathlib import Path
@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from export.data.degradations import downscale
 from export.evaluation import cases
 from export.models.cxr import CxrSuperResolution
-from export.models.resample import DEGRADATIONS
 
-ON, AUTOMATIC, EIGHT_BIT = torch.ones(1), torch.zeros(3), torch.tensor([1 / 255])
+ON, CUBIC, EIGHT_BIT = torch.ones(1), torch.tensor([1.0, 0.0, 0.0]), torch.tensor([1 / 255])
 
 
 def receptive_field_radius(network: CxrSuperResolution, side: int = 161) -> int:
@@ -30,7 +29,7 @@ def receptive_field_radius(network: CxrSuperResolution, side: int = 161) -> int:
     positive.outputs.weight.data *= 0.01
     image = 0.4 + 0.2 * torch.rand(1, 1, side, side, generator=random, dtype=torch.float64)
     image.requires_grad_()
-    dials = (value.double() for value in (torch.zeros(1), AUTOMATIC, 1e-2 * ON, 0 * ON))
+    dials = (value.double() for value in (torch.zeros(1), torch.full((3,), 1 / 3), 1e-2 * ON, 0 * ON))
     upscaled, scale = positive(image, *dials)
     centre = slice(4 * (side // 2), 4 * (side // 2) + 4)
     weights = torch.rand(4, 4, generator=random, dtype=torch.float64)
@@ -63,35 +62,19 @@ def blob_energy_left(
     random = np.random.default_rng(0)
     for case in list(cases(data, "nih-256", 10))[:pictures]:
         image = _tensor(downscale(case.high, "cubic"))
-        heads = network.heads(image)
+        heads = network.heads(image, CUBIC[None])
         picture = network.filter(heads.mean + network.detail_gain * (1 - fidelity) * heads.detail, image)
         y, x = np.mgrid[: case.high.shape[0], : case.high.shape[1]]
         row, column = random.uniform(64, 192, 2)
         blob = torch.from_numpy(20 / 255 * np.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * sigma**2))).float()
-        weights = network.consistency.weights(heads.degradation, AUTOMATIC)
+        weights = CUBIC.reshape(1, 3, 1, 1)
         clean, spoiled = (network.consistency(start, image, weights, EIGHT_BIT) for start in (picture, picture + blob))
         shares.append(float((spoiled - clean).square().sum() / blob.square().sum()))
     return float(np.mean(shares))
 
 
-@torch.no_grad()
-def downscaler_confusion(network: CxrSuperResolution, data: Path, stride: int = 6) -> dict[str, dict[str, float]]:
-    """Return, per true degradation of 256 px validation pictures, the mean weight that each downscaler gets."""
-    table = {}
-    chosen = list(cases(data, "nih-256", stride))
-    for degradation in DEGRADATIONS:
-        weights = []
-        for case in chosen:
-            image = _tensor(downscale(case.high, degradation))
-            logits = network.heads(image).degradation
-            weights.append(network.consistency.weights(logits, AUTOMATIC).mean((0, 2, 3)))
-        means = torch.stack(weights).mean(0).tolist()
-        table[degradation] = dict(zip(DEGRADATIONS, (round(value, 4) for value in means), strict=True))
-    return table
-
-
 def _run(network: CxrSuperResolution, low: np.ndarray, fidelity: float) -> np.ndarray:
-    return network(_tensor(low), torch.tensor([fidelity]), AUTOMATIC, ON, EIGHT_BIT)[0][0, 0].numpy() * 255
+    return network(_tensor(low), torch.tensor([fidelity]), CUBIC, ON, EIGHT_BIT)[0][0, 0].numpy() * 255
 
 
 def _tensor(image: np.ndarray) -> Tensor:

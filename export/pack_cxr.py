@@ -14,7 +14,7 @@ import cv2
 from edgesr.model.packing import pack
 from export.convention_cxr import limits
 from export.data.degradations import downscale
-from export.evaluation import cases, open_graph, upscale
+from export.evaluation import Enlarger, cases
 from export.graph_cxr import INPUTS
 from export.models.resample import DEGRADATIONS
 
@@ -39,7 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
     facts = json.loads(arguments.facts.read_text())
     low = downscale(list(cases(arguments.data, "nih-256"))[GOLDEN].high, "cubic")
-    high, _ = upscale(open_graph(arguments.network), low, facts["default_fidelity"])
+    high, _ = Enlarger(arguments.network, facts["estimator"])(low, facts["default_fidelity"])
     with tempfile.TemporaryDirectory() as folder:
         golden = {role: Path(folder) / f"{role}.png" for role in ("input", "output")}
         cv2.imwrite(str(golden["input"]), low)
@@ -81,6 +81,7 @@ def overrides(facts: dict[str, Any], sharpness: dict[str, float]) -> dict[str, A
             "also": [name for name in DEGRADATIONS if name != "cubic"],
             "rounded": True,
             "sharpness": sharpness,
+            "estimator": facts["estimator"],
         },
         "description": f"Chest X-rays four times larger: {facts['parameters']:,} parameters, a fidelity dial, "
         "data consistency and an error bound in the graph.",
@@ -101,7 +102,7 @@ def overrides(facts: dict[str, Any], sharpness: dict[str, float]) -> dict[str, A
 
 def controls(default_fidelity: float) -> dict[str, Any]:
     """Return the dials a user may set."""
-    forced = {name: [50.0 * (name == other) for other in DEGRADATIONS] for name in DEGRADATIONS}
+    pure = {name: [float(name == other) for other in DEGRADATIONS] for name in DEGRADATIONS}
     return {
         "fidelity": {
             "default": [default_fidelity],
@@ -110,11 +111,12 @@ def controls(default_fidelity: float) -> dict[str, Any]:
             "description": "1 = the mean, highest PSNR; 0 = sharpest",
         },
         "degradation": {
-            "default": [0.0, 0.0, 0.0],
-            "minimum": -50.0,
-            "maximum": 50.0,
-            "choices": {"auto": [0.0, 0.0, 0.0], **forced},
-            "description": "which downscaler made the input; auto decides from the picture, locally",
+            "default": pure["cubic"],
+            "minimum": 0.0,
+            "maximum": 1.0,
+            "choices": pure,
+            "estimated": True,
+            "description": "shares of the downscalers that may have made the input; auto finds them from the picture",
         },
         "consistency": {
             "default": [1.0],

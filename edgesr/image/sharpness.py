@@ -6,19 +6,14 @@ from dataclasses import dataclass
 from math import log10
 
 import numpy as np
-import numpy.typing as npt
 
+from edgesr.image.windows import JPEG, SIDE, densities, grey_levels
 from edgesr.types import Array
 
 COARSE, MIDDLE, FINE = (0.06, 0.1), (0.2, 0.25), (0.4, 0.45)
 """Bands of spatial frequency, in cycles per pixel."""
 
-LARGEST = 1024
-"""A larger picture is measured in its middle, in pixels per side."""
 SMALLEST_FOR_BLOCKS = 96
-_SIDE = 32
-_WINDOWS = 256
-_JPEG = 8
 _EDGE = 8.0
 """Differences count up to this many grey levels: single edges must not decide."""
 
@@ -51,17 +46,12 @@ class Spectrum:
 
 def spectrum(pixels: Array) -> Spectrum | None:
     """Measure uint8, uint16 or float ``(H, W, C)`` by windows of 32 pixels; None for smaller pictures."""
-    grey, step = _grey_levels(pixels)
-    if min(grey.shape) < _SIDE:
+    grey, step = grey_levels(pixels)
+    windows = densities(grey)
+    if windows is None:
         return None
-    windows = np.lib.stride_tricks.sliding_window_view(grey, (_SIDE, _SIDE))[:: _SIDE // 2, :: _SIDE // 2]
-    rows, columns = windows.shape[:2]
-    chosen = np.unique(np.linspace(0, rows * columns - 1, _WINDOWS).round().astype(np.intp))
-    cut = windows[chosen // columns, chosen % columns]
-    taper = np.outer(_hann(), _hann())
-    density = np.abs(np.fft.rfft2((cut - cut.mean(axis=(1, 2), keepdims=True)) * taper)) ** 2
-    density = density.mean(axis=0) / (taper**2).sum()
-    frequency = np.hypot(np.fft.fftfreq(_SIDE)[:, None], np.fft.rfftfreq(_SIDE)[None])
+    density = windows.mean(axis=0)
+    frequency = np.hypot(np.fft.fftfreq(SIDE)[:, None], np.fft.rfftfreq(SIDE)[None])
     noise = step**2 / 12
     coarse, middle, fine = (
         float(density[(low <= frequency) & (frequency < high)].mean()) - noise for low, high in (COARSE, MIDDLE, FINE)
@@ -74,13 +64,13 @@ def blockiness(pixels: Array) -> float | None:
 
     The median over the seams, of the direction that shows less. None below ``SMALLEST_FOR_BLOCKS`` pixels per side.
     """
-    grey, _ = _grey_levels(pixels)
+    grey, _ = grey_levels(pixels)
     if min(grey.shape) < SMALLEST_FOR_BLOCKS:
         return None
     ratios = []
     for axis in (0, 1):
         rough = np.minimum(np.abs(np.diff(grey, axis=axis)), _EDGE).mean(axis=1 - axis)
-        seams = np.arange(_JPEG - 1, len(rough) - 1, _JPEG)
+        seams = np.arange(JPEG - 1, len(rough) - 1, JPEG)
         ratios.append(float(np.median(rough[seams] / ((rough[seams - 1] + rough[seams + 1]) / 2 + 1e-3))))
     return min(ratios)
 
@@ -89,18 +79,3 @@ def _step(low: float, high: float, floor: float, limit: float) -> float | None:
     if low * 10 ** (limit / 10) <= floor:
         return None
     return 10 * log10(max(high, floor) / low)
-
-
-def _grey_levels(pixels: Array) -> tuple[npt.NDArray[np.float64], float]:
-    """Return the mean of the colours ``(H, W)`` in grey levels of 255, and the rounding step; blocks stay aligned."""
-    h, w, channels = pixels.shape
-    top, left = ((side - LARGEST) // 2 // _JPEG * _JPEG if side > LARGEST else 0 for side in (h, w))
-    colors = channels - 1 if channels in (2, 4) else channels
-    part = pixels[top : top + LARGEST, left : left + LARGEST, :colors]
-    scale = 255.0 if part.dtype.kind == "f" else 255.0 / float(np.iinfo(part.dtype).max)
-    grey: npt.NDArray[np.float64] = part.mean(axis=2, dtype=np.float64) * scale
-    return grey, 0.0 if part.dtype.kind == "f" else scale
-
-
-def _hann() -> npt.NDArray[np.float64]:
-    return np.asarray(np.hanning(_SIDE + 1)[:_SIDE], np.float64)

@@ -48,7 +48,10 @@ class Control:
     minimum: float | None = None
     maximum: float | None = None
     choices: Mapping[str, tuple[float, ...]] | None = None
-    """Named settings, e.g. ``{"auto": (0, 0, 0), "cubic": (50, 0, 0)}``."""
+    """Named settings, e.g. ``{"cubic": (1, 0, 0), "area": (0, 1, 0)}``."""
+    estimated: bool = False
+    """Unless a user sets it, every picture decides: the shares that ``degradation.estimator`` finds for it. ``default``
+    then holds only for pictures that show too little."""
     description: str = ""
 
 
@@ -95,7 +98,7 @@ class ModelDescriptor:
     controls: Mapping[str, Control] = field(default_factory=dict)
     uncertainty: Uncertainty | None = None
     degradation: Mapping[str, Any] | None = None
-    """The downscaler that the model inverts, e.g. ``{"kernel": "cv2_cubic", "antialias": false}``."""
+    """The downscalers that the model inverts and what tells them apart, see docs/model-package.md."""
     schedule: Mapping[str, Any] | None = None
     labels: tuple[str, ...] | None = None
     golden: Mapping[str, str] | None = None

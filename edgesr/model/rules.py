@@ -12,6 +12,9 @@ NETWORK = "network"
 """Name of the one part of a restoration package."""
 DESCRIPTOR_FILE = "model.json"
 
+AUTOMATIC = "auto"
+"""What a user gives for an estimated control to have it estimated."""
+
 _CHANNELS = {"grey": (1, 2), "y": (1,), "rgb": (3, 4), "bgr": (3, 4)}
 
 
@@ -21,6 +24,7 @@ def disagreements(descriptor: ModelDescriptor) -> Iterator[str]:
     yield from _files(descriptor)
     for name, control in descriptor.controls.items():
         yield from _control(f"controls.{name}", control)
+    yield from _estimator(descriptor)
     if descriptor.task == "restore":
         yield from _restore(descriptor)
 
@@ -66,6 +70,29 @@ def _control(path: str, control: Control) -> Iterator[str]:
         outside = [value for value in values if not low <= value <= high]
         if outside:
             yield f"{where}: must lie in {low:g} .. {high:g}, got {outside[0]:g}"
+
+
+def _estimator(descriptor: ModelDescriptor) -> Iterator[str]:
+    estimator = (descriptor.degradation or {}).get("estimator")
+    if estimator is not None:
+        for name in ("weights", "bias"):
+            if len(estimator[name]) != len(estimator["kernels"]):
+                yield (
+                    f"degradation.estimator.{name}: must have one entry for each of the {len(estimator['kernels'])} "
+                    f"kernels, got {len(estimator[name])}"
+                )
+    for name, control in descriptor.controls.items():
+        if not control.estimated:
+            continue
+        if estimator is None:
+            yield f"controls.{name}.estimated: needs degradation.estimator"
+        elif len(control.default) != len(estimator["kernels"]):
+            yield (
+                f"controls.{name}.estimated: the default must have {len(estimator['kernels'])} values as the "
+                f"estimator has kernels, got {len(control.default)}"
+            )
+        if AUTOMATIC in (control.choices or {}):
+            yield f"controls.{name}.choices: {AUTOMATIC!r} already means the estimate"
 
 
 def _restore(descriptor: ModelDescriptor) -> Iterator[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edgesr.image.sharpness import blockiness, spectrum
 from edgesr.model.descriptor import ModelDescriptor
+from edgesr.pipelines.estimate import estimate_shares
 from edgesr.types import Array
 
 STEPS = ("fine", "coarse", "overall")
@@ -27,6 +28,8 @@ class Convention:
     """Fall of the spectrum from 0.06 to 0.4 cycles per pixel, in decibels; None where it cannot be told."""
     blockiness: float | None
     """Roughness of the seams of 8 x 8 blocks, 1 without; None for pictures below 96 pixels."""
+    shares: dict[str, float] | None
+    """Probability of each of the model's downscalers, as far as the spectrum shows; None where it does not."""
     problem: str | None
     """Why the model's downscalers did not make this picture; None where nothing speaks against it."""
 
@@ -52,7 +55,9 @@ def check_convention(descriptor: ModelDescriptor, pixels: Array) -> Convention |
     elif blocks is not None and blocks > JPEG_BLOCKS:
         problem = f"it shows 8 x 8 blocks as of JPEG compression, which {descriptor.name} keeps as if they were real"
     fine, coarse, overall = (_rounded(steps[name]) for name in STEPS)
-    return Convention(fine, coarse, overall, _rounded(blocks), problem)
+    shares = estimate_shares((descriptor.degradation or {}).get("estimator"), pixels)
+    rounded = None if shares is None else {name: round(share, 3) for name, share in shares.items()}
+    return Convention(fine, coarse, overall, _rounded(blocks), rounded, problem)
 
 
 def _rounded(value: float | None) -> float | None:

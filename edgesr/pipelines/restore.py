@@ -19,7 +19,7 @@ from edgesr.image import Metadata
 from edgesr.image.convert import check_pixels
 from edgesr.model.package import ModelPackage
 from edgesr.pipelines.bands import Band, restore_bands
-from edgesr.pipelines.controls import resolve_controls, show_controls
+from edgesr.pipelines.controls import estimate_controls, resolve_controls, show_controls
 from edgesr.pipelines.network import RestoreNetwork, Settings, Timings
 from edgesr.pipelines.planes import check_channels
 from edgesr.pipelines.result import Result
@@ -149,7 +149,7 @@ class Restorer:
         values = resolve_controls(descriptor, controls, self._controls)
         if uncertainty and descriptor.uncertainty is None:
             raise UsageError(f"model {descriptor.name} predicts no uncertainty")
-        settings = Settings(values, _quantum(pixels.dtype), uncertainty)
+        settings = Settings(estimate_controls(descriptor, values, pixels), _quantum(pixels.dtype), uncertainty)
         return restore_bands(
             self._network,
             pixels,
@@ -184,7 +184,7 @@ class Restorer:
             return self._executor.submit(self.restore, image, **options)
 
     def meta(self, **controls: Any) -> dict[str, Any]:
-        """Describe what is run: model, version, scale, device, downscaler and the value of every control."""
+        """Describe what is run: model, version, scale, device, downscaler and controls (``auto`` = by picture)."""
         descriptor = self.descriptor
         return {
             "model": descriptor.name,

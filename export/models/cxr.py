@@ -96,7 +96,7 @@ class DegradationBias(nn.Module):
 
     def forward(self, degradation: Tensor) -> Tensor:
         """Mix the rows of the table."""
-        return (degradation @ self.table)[:, :, None, None]
+        return (degradation[:, :, None] * self.table).sum(dim=1)[:, :, None, None]
 
 
 def cxr_x4() -> CxrSuperResolution:

@@ -1,5 +1,7 @@
 """The X-ray graph: consistency with the measured pixels, and the exported file against torch."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,6 @@ from export.models.lattice import LatticeFilter  # noqa: E402
 from export.models.resample import DEGRADATIONS, BicubicUpsampler, Downscalers  # noqa: E402
 
 STEP = 1 / 255
-FORCED = {name: tuple(50.0 * (name == other) for other in DEGRADATIONS) for name in DEGRADATIONS}
 
 
 def _radiograph(side: int = 96) -> np.ndarray:
@@ -32,8 +33,7 @@ def _radiograph(side: int = 96) -> np.ndarray:
 
 def _consistent(picture: np.ndarray, low: np.ndarray, name: str) -> np.ndarray:
     start, measured = (torch.from_numpy(a.astype(np.float32))[None, None] for a in (picture, low / 255))
-    weights = torch.zeros(1, 3, *low.shape)
-    weights[:, DEGRADATIONS.index(name)] = 1
+    weights = torch.tensor([float(name == other) for other in DEGRADATIONS]).reshape(1, 3, 1, 1)
     return DataConsistency()(start, measured, weights, torch.tensor([STEP]))[0, 0].numpy()
 
 
@@ -88,10 +88,19 @@ def test_a_saturated_pixel_bounds_the_picture_from_one_side_only() -> None:
     torch.testing.assert_close(short[0, 1], torch.tensor([[-0.1, 0.1, 0.0]]), atol=1e-6, rtol=0)
 
 
-def test_the_user_decides_the_downscaler() -> None:
-    logits = torch.randn(1, 3, 20, 20, generator=torch.Generator().manual_seed(0))
-    for index, name in enumerate(DEGRADATIONS):
-        assert DataConsistency().weights(logits, torch.tensor(FORCED[name]))[:, index].min() > 0.99
+def test_the_network_listens_to_the_degradation(network: CxrSuperResolution) -> None:
+    told = copy.deepcopy(network)
+    for block in told.body:
+        torch.nn.init.normal_(block.second.weight, 0, 0.1)
+        torch.nn.init.normal_(block.bias.table, 0, 0.1)
+    image = torch.from_numpy(downscale(_radiograph(), "area").astype(np.float32) / 255)[None, None]
+    shares = torch.eye(3)
+    with torch.no_grad():
+        means = [told.heads(image, row[None]).mean for row in shares]
+        together = told.heads(image.expand(3, -1, -1, -1), shares).mean
+    for index, mean in enumerate(means):
+        torch.testing.assert_close(together[index], mean[0])
+        assert (mean - means[index - 1]).abs().max() > 1e-4
 
 
 def test_lattice_filter_removes_a_lattice_and_leaves_slopes_and_edges() -> None:
@@ -120,7 +129,7 @@ def test_a_smooth_false_blob_is_removed() -> None:
 def test_exported_graph_equals_torch(network: CxrSuperResolution, session: object, size: tuple[int, int]) -> None:
     low = downscale(_radiograph(160), "cubic")[: size[0], : size[1]] / 255
     upscaled, scale = run(session, low, fidelity=0.3)
-    dials = torch.tensor([0.3]), torch.zeros(3), torch.ones(1), torch.tensor([STEP])
+    dials = torch.tensor([0.3]), torch.tensor([1.0, 0.0, 0.0]), torch.ones(1), torch.tensor([STEP])
     with torch.no_grad():
         expected = network(torch.from_numpy(low.astype(np.float32))[None, None], *dials)
     assert upscaled.shape == (4 * size[0], 4 * size[1])
@@ -132,7 +141,7 @@ def test_exported_graph_equals_torch(network: CxrSuperResolution, session: objec
 def test_an_untrained_network_is_bicubic_without_its_ripple() -> None:
     built = MODELS["cxr-x4"]()
     low = torch.from_numpy(downscale(_radiograph(), "cubic").astype(np.float32) / 255)[None, None]
-    dials = torch.ones(1), torch.zeros(3), torch.zeros(1), torch.zeros(1)
+    dials = torch.ones(1), torch.tensor([1.0, 0.0, 0.0]), torch.zeros(1), torch.zeros(1)
     with torch.no_grad():
         upscaled, _ = built(low, *dials)
     expected = cv2.resize(low[0, 0].numpy(), (96, 96), interpolation=cv2.INTER_CUBIC).clip(0, 1)

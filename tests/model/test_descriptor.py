@@ -40,7 +40,15 @@ def refusal(data: Any) -> str:
     return message.removeprefix("m/model.json: ")
 
 
+ESTIMATOR = {
+    "kernels": ["cubic", "area"],
+    "mean": [0.0] * 16,
+    "deviation": [1.0] * 16,
+    "weights": [[0.5] * 16, [0.25] * 16],
+    "bias": [0.0, 1.0],
+}
 ACCEPTED = [
+    changed("degradation", {"kernel": "cubic", "estimator": ESTIMATOR}),
     document(),
     minimal(),
     changed("size", "fixed", [32, 64]),
@@ -110,6 +118,10 @@ REFUSED = [
     (changed("controls", "fidelity", "default", MISSING), "controls.fidelity.default: is missing"),
     (changed("controls", "fidelity", "minimum", "0"), "controls.fidelity.minimum: must be a finite number or null"),
     (changed("controls", "fidelity", "choices", "a b", [1]), "controls.fidelity.choices: every key must be 1 to 64"),
+    (changed("controls", "fidelity", "estimated", 1), "controls.fidelity.estimated: must be true or false"),
+    (changed("degradation", {"estimator": {}}), "degradation.estimator.kernels: is missing"),
+    (changed("degradation", {"estimator": {**ESTIMATOR, "mean": [0]}}), "degradation.estimator.mean: must have 16"),
+    (changed("degradation", {"estimator": {**ESTIMATOR, "deviation": [0] * 16}}), "deviation[0]: must be greater"),
     (changed("uncertainty", "coverage", 1), "uncertainty.coverage: must be less than 1"),
     (changed("uncertainty", "coverage", 0), "uncertainty.coverage: must be greater than 0"),
     (changed("uncertainty", "factor", 0), "uncertainty.factor: must be greater than 0"),
@@ -130,6 +142,11 @@ REFUSED = [
     ([], "must be a JSON object"),
 ]
 CONTRADICTORY = [
+    (
+        changed("degradation", {"estimator": {**ESTIMATOR, "bias": [0]}}),
+        "degradation.estimator.bias: must have one entry for each of the 2 kernels, got 1",
+    ),
+    (changed("controls", "fidelity", "estimated", True), "controls.fidelity.estimated: needs degradation.estimator"),
     (changed("input", "range", [1, 0]), "input.range: must be [low, high] with low below high, got [1, 0]"),
     (changed("output_range", [1, 1]), "output_range: "),
     (changed("input", "mean", [0.5, 0.5]), "input.mean: must have 1 or input_channels = 1 values, got 2"),
