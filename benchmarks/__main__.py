@@ -9,7 +9,11 @@ import argparse
 import importlib
 import sys
 
-BENCHMARKS = {"runtime": "benchmarks.runtime", "published": "benchmarks.published"}
+BENCHMARKS = {
+    "runtime": "benchmarks.runtime",
+    "published": "benchmarks.published",
+    "build": "benchmarks.builds",
+}
 
 
 def main(argv: list[str] | None = None) -> int:

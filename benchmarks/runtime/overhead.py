@@ -72,7 +72,20 @@ def bare_session(path: str, threads: int) -> Any:
 
 
 def pytorch_network(subject: Subject, threads: int) -> Callable[[], Any]:
-    """Return a function that runs the subject in PyTorch on the picture, with the weights of its ONNX file.
+    """Return a function that runs the subject in PyTorch on the picture; see pytorch_module."""
+    network, inputs = pytorch_module(subject, threads)
+
+    def forward() -> Any:
+        import torch
+
+        with torch.inference_mode():
+            return network(*inputs)
+
+    return forward
+
+
+def pytorch_module(subject: Subject, threads: int) -> tuple[Any, list[Any]]:
+    """Return the subject as a PyTorch module with the weights of its ONNX file, and its input tensors, on the CPU.
 
     Raises ImportError without PyTorch and ValueError when the two are not the same network.
     """
@@ -99,13 +112,10 @@ def pytorch_network(subject: Subject, threads: int) -> Callable[[], Any]:
     torch.set_num_threads(threads)
     feeds = subject.feeds()
     inputs = [torch.from_numpy(feeds[name]) for name in ("image", "fidelity", "degradation", "consistency", "quantum")]
-
-    def forward() -> Any:
-        with torch.inference_mode():
-            return network(*inputs)
-
     expected = bare_session(str(path), threads).run(["upscaled"], feeds)[0]
-    difference = float(np.abs(forward()[0].numpy() - expected).max())
+    with torch.inference_mode():
+        found = network(*inputs)[0].numpy()
+    difference = float(np.abs(found - expected).max())
     if not difference <= TOLERANCE:
         raise ValueError(f"PyTorch and ONNX Runtime differ by {difference:.2g}")
-    return forward
+    return network, inputs

@@ -73,16 +73,21 @@ def run_network(backend: Backend, content: bytes, feeds: Sequence[Feed], folder:
     path.write_bytes(content)
     engine = backend.load(path)
     try:
-        for feed in feeds:
-            buffers = {}
-            for name, spec in engine.inputs.items():
-                array = np.ascontiguousarray(feed[name].astype(spec.dtype, copy=False))
-                buffers[name] = backend.empty(array.shape, array.dtype)
-                buffers[name].copy_from(array)
-            yield {name: buffer.numpy() for name, buffer in engine.run(buffers).items()}
+        yield from run_engine(backend, engine, feeds)
     finally:
         engine.close()
         path.unlink()
+
+
+def run_engine(backend: Backend, engine: Engine, feeds: Sequence[Feed]) -> Iterable[Mapping[str, Array]]:
+    """Run a loaded network on every feed and yield its outputs by name, each valid until the next."""
+    for feed in feeds:
+        buffers = {}
+        for name, spec in engine.inputs.items():
+            array = np.ascontiguousarray(feed[name].astype(spec.dtype, copy=False))
+            buffers[name] = backend.empty(array.shape, array.dtype)
+            buffers[name].copy_from(array)
+        yield {name: buffer.numpy() for name, buffer in engine.run(buffers).items()}
 
 
 def run_copies(backend: Backend, content: bytes, feeds: Sequence[Feed], folder: Path) -> list[dict[str, Array]]:

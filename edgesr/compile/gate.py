@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgesr.compile.feeds import Feed, run_copies
-from edgesr.compile.graph import FLOAT, HALF, Graph, expose
+from edgesr.compile.compare import compare_networks
+from edgesr.compile.feeds import Feed
+from edgesr.compile.graph import Graph
 from edgesr.compile.quality import Difference, compare
-from edgesr.engines import open_backend
 from edgesr.errors import AccuracyError, BackendError
 from edgesr.types import Array
 
@@ -107,29 +105,5 @@ def find_worst_layer(reference: Graph, candidate: Graph, feed: Feed, *, among: C
 
     ``candidate`` is the typed network or what imitates it; both get the same feed.
     """
-    names = [
-        name
-        for node in reference.nodes
-        for name in node.output
-        if reference.types.get(name) == FLOAT and candidate.types.get(name) in (FLOAT, HALF)
-    ]
-    backend = open_backend("cpu")
-    with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
-        (expected,) = run_copies(backend, expose(reference, names), [feed], Path(folder))
-        (found,) = run_copies(backend, expose(candidate, names), [feed], Path(folder))
-    errors = {name: _relative_error(found[name], expected[name]) for name in names}
-    worst, largest = None, 0.0
-    for node in reference.nodes:
-        own = max((errors[name] for name in node.output if name in errors), default=0.0)
-        before = max((errors[name] for name in node.input if name in errors), default=0.0)
-        if node.name in among and own - before > largest:
-            worst, largest = node.name, own - before
-    return worst
-
-
-def _relative_error(found: Array, expected: Array) -> float:
-    if not np.isfinite(found.astype(np.float32)).all():
-        return float("inf")
-    signal = float(np.mean(np.square(expected, dtype=np.float64))) ** 0.5
-    error = float(np.mean(np.square(found.astype(np.float64) - expected))) ** 0.5
-    return error / signal if signal > 0 else 0.0 if error == 0 else 1.0
+    comparison = compare_networks(reference, candidate, [feed], precisions={})
+    return next((layer.layer for layer in comparison.worst(len(comparison.layers)) if layer.layer in among), None)

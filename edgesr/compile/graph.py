@@ -141,7 +141,10 @@ def expose(graph: Graph, names: Iterable[str]) -> bytes:
 
     model = graph.copy()
     del model.graph.output[:]
-    model.graph.output.extend(onnx.helper.make_tensor_value_info(n, graph.types[n], None) for n in names)
+    for name in names:
+        shape = graph.shapes.get(name)
+        sizes = None if shape is None else [n if n >= 0 else None for n in shape]
+        model.graph.output.append(onnx.helper.make_tensor_value_info(name, graph.types[name], sizes))
     return bytes(model.SerializeToString())
 
 

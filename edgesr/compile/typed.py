@@ -54,6 +54,11 @@ class Typed:
             names |= {node.name for node in self.graph.nodes if node.name not in self.half.fp32}
         return frozenset(names)
 
+    def precisions(self) -> dict[str, str]:
+        """Return ``fp16`` or ``int8`` by name for the nodes that compute in less than FP32."""
+        int8 = set(self.quantized.quantized) if self.quantized is not None else set()
+        return {name: "int8" if name in int8 else "fp16" for name in self.lowered()}
+
     def summary(self) -> str:
         """Say in a line which part of the network computes in which precision."""
         parts = []
