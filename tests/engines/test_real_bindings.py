@@ -1,9 +1,10 @@
-"""Rung 2, in part: NVIDIA's own Python bindings, without their library, behave as the double does.
+"""Rung 2: NVIDIA's own Python bindings of several versions, over libraries of ours in place of NVIDIA's.
 
-Runs where EDGESR_TEST_BINDINGS names a folder with one or more unpacked `tensorrt-cu1x-bindings` wheels for this Python
-and a C compiler is there. The bindings load over empty stand-ins of the nine functions they import, so that enums,
-arguments, subclassing and the classes' members are the real ones; what needs the library (builder, engine, context)
-cannot be reached. Nothing of NVIDIA's is kept in the repository.
+Runs where EDGESR_TEST_BINDINGS names a folder with unpacked bindings for this Python (tests/shim/fetch.py downloads
+them) and there is a C compiler. Twice: over libraries in which nothing can be made, and over the doubles, reached
+through the tables of virtual methods by which the bindings call NVIDIA's library. Then edgesr, unmodified, builds,
+loads and runs engines through the real argument checks, conversions, ownership and callbacks. What the library itself
+would do is still the doubles' idea. Nothing of NVIDIA's is kept in the repository.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,14 +21,21 @@ import pytest
 from tests.engines import binding_cases
 from tests.engines.api_walk import APIS
 from tests.fakes.tensorrt import VERSIONS, Tensorrt
+from tests.shim.library import build_libraries, obstacle
 
 FOLDER = os.environ.get("EDGESR_TEST_BINDINGS", "")
-WHEELS = sorted(path.parent.parent for path in Path(FOLDER).glob("*/tensorrt_bindings/tensorrt.so")) if FOLDER else []
-SYMBOLS = re.compile(
-    rb"\0(create\w+_INTERNAL|get\w*PluginRegistry|getNvOnnxParserVersion|initLibNvInferPlugins"
-    rb"|_ZN\d+nv(?:caffe|uff)parser\d+\w+)(?=\0)"
-)
-LIBRARY = re.compile(rb"libnv\w+\.so\.\d+(?=\0)")
+BINDINGS = sorted(path.parent.parent for path in Path(FOLDER).glob("*/tensorrt_bindings/tensorrt.so")) if FOLDER else []
+ROOT = Path(__file__).parents[2]
+# Everything that uses TensorRT, from conformance to pictures; each test runs on the double elsewhere.
+SUITES = [
+    "tests/engines/test_conformance.py",
+    "tests/engines/test_trt.py",
+    "tests/engines/test_trt_graphs.py",
+    "tests/engines/test_tensorrt_double.py",
+    "tests/compile/test_builder.py",
+    "tests/compile/test_build.py",
+    "tests/pipelines/test_tensorrt.py",
+]
 
 WRAPPER = """
 import sys, tensorrt_bindings, numpy
@@ -55,30 +62,28 @@ else:
 """
 
 
-@pytest.fixture(params=WHEELS or [None], ids=lambda path: path.name if path else "none")
-def environment(request, tmp_path):
-    if request.param is None:
-        pytest.skip("EDGESR_TEST_BINDINGS names no folder with unpacked TensorRT bindings")
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler")
-    content = (request.param / "tensorrt_bindings" / "tensorrt.so").read_bytes()
-    source = tmp_path / "standin.c"
-    source.write_text(
-        "".join(f"void *{name.decode()}(void) {{ return 0; }}\n" for name in set(SYMBOLS.findall(content)))
-    )
-    for name in set(LIBRARY.findall(content)):
-        target = tmp_path / name.decode()
-        subprocess.run([compiler, "-shared", "-fPIC", "-o", target, source], check=True)
-    paths = [str(request.param), str(Path(__file__).parents[2])]
+@pytest.fixture(params=BINDINGS or [None], ids=lambda path: path.name if path else "none")
+def bindings(request):
+    reason = obstacle(request.param)
+    if reason:
+        pytest.skip(reason)
+    return request.param
+
+
+@pytest.fixture
+def environment(bindings, tmp_path):
+    """The bindings over libraries whose every function returns null."""
+    build_libraries(bindings, tmp_path)
+    paths = [str(bindings), str(ROOT)]
     return {**os.environ, "LD_LIBRARY_PATH": str(tmp_path), "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def run(environment, *arguments, given=""):
+    command = [sys.executable, *arguments]
     done = subprocess.run(
-        [sys.executable, *arguments], env=environment, input=given, capture_output=True, text=True, check=False
+        command, env=environment, input=given, capture_output=True, text=True, check=False, cwd=ROOT, timeout=600
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout
 
 
@@ -94,6 +99,33 @@ def test_real_bindings_and_double_agree(environment):
 
 def test_the_wrapper_works_on_real_bindings(environment):
     run(environment, "-c", WRAPPER)
+
+
+def test_everything_that_uses_tensorrt_works_on_real_bindings(bindings):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "EDGESR_TEST_SHIM": str(bindings), "OMP_NUM_THREADS": "1"}
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.shim.plugin", "-k", "not onnxruntime"]
+    told = run(environment, *words, *SUITES)
+    passed = re.search(r"(\d+) passed", told)
+    assert passed, told[-2000:]
+    assert int(passed[1]) > 140, told[-2000:]
+    used = re.search(rf"TensorRT {re.escape(bindings.name)}.*: (\d+) methods of the library were called", told)
+    assert used, told[-2000:]
+    assert int(used[1]) > 50
+
+
+def test_the_double_refuses_every_argument_that_real_bindings_refuse(bindings):
+    if bindings.name not in VERSIONS:
+        pytest.skip(f"there is no double of TensorRT {bindings.name}")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    told = json.loads(run(environment, "-m", "tests.shim.compare", str(bindings)))
+    real, double = told["real"], told["double"]
+    assert real.keys() == double.keys()
+    assert len(real) > 3000
+    refused = {label for label, outcome in real.items() if outcome.endswith("Error")}
+    accepted = sorted(label for label in refused if not double[label].endswith("Error"))
+    assert not accepted, f"TensorRT {told['version']} refuses what the double takes: {accepted}"
+    right = {label for label in real if "=" not in label and " with " not in label and label not in refused}
+    assert {label: double[label] for label in right} == {label: real[label] for label in right}
 
 
 @pytest.mark.parametrize("version", VERSIONS)

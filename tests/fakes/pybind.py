@@ -9,14 +9,26 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import operator
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 DATA = Path(__file__).parents[1] / "data" / "tensorrt_api"
-UNSIGNED = {"flags", "stream_handle", "memory", "pool_size", "size", "index", "profile_index", "layer_index"}
-NULLABLE = {"IOutputAllocator", "IProgressMonitor", "IErrorRecorder", "IProfiler", "IGpuAllocator", "ITimingCache"}
+# What an int may be, by the name of the argument or property; 32 bits with a sign for all others.
+RANGES = {
+    **dict.fromkeys(("flags", "tactic_sources", "allowed_formats", "quantization_flags"), range(1 << 32)),
+    **dict.fromkeys(("stream_handle", "memory", "pool_size", "device_memory", "profile_stream"), range(1 << 64)),
+    **dict.fromkeys(("persistent_cache_limit", "max_workspace_size", "data"), range(1 << 64)),
+    **dict.fromkeys(("size", "l2_limit_for_tiling", "weight_streaming_budget_v2"), range(-(1 << 63), 1 << 63)),
+    # The bindings pass a negative one on, and the library refuses it.
+    **dict.fromkeys(("index", "profile_index", "layer_index"), range(1 << 31)),
+}
+_INT = range(-(1 << 31), 1 << 31)
+_SIZE = range(-(1 << 63), 1 << 63)
+MOST_DIMS = 8
+NULLABLE = {"IOutputAllocator", "IProgressMonitor", "IErrorRecorder", "IProfiler", "IGpuAllocator"}
 SUBCLASSED = {"ILogger", "IOutputAllocator", "IProgressMonitor", "IProfiler", "IGpuAllocator", "IErrorRecorder"}
 
 
@@ -212,11 +224,11 @@ class Bindings:
         if kind in self.enums:
             return isinstance(value, self.enums[kind])
         if kind == "Dims":
-            return isinstance(value, self.classes["Dims"]) or _integers(value)
+            return isinstance(value, self.classes["Dims"]) or _is_shape(value)
         if kind in self.classes:
             return isinstance(value, self.classes[kind]) or (value is None and kind in NULLABLE)
         if kind == "int":
-            return hasattr(value, "__index__") and (label not in UNSIGNED or int(value) >= 0)
+            return _is_integer(value, RANGES.get(label, _INT))
         if kind == "buffer":
             return _is_buffer(value)
         if kind.startswith("list["):
@@ -234,8 +246,15 @@ class Bindings:
         return isinstance(value, checks.get(kind, ()))
 
 
-def _integers(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(hasattr(v, "__index__") for v in value)
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) <= MOST_DIMS and all(_is_integer(v, _SIZE) for v in value)
+
+
+def _is_integer(value: Any, allowed: range) -> bool:
+    try:
+        return operator.index(value) in allowed
+    except TypeError:
+        return False
 
 
 def _is_buffer(value: Any) -> bool:

@@ -24,7 +24,7 @@ import numpy as np
 
 from tests.fakes import trt_inspection
 from tests.fakes.cudart import FakeCudart
-from tests.fakes.pybind import Bindings
+from tests.fakes.pybind import MOST_DIMS, Bindings
 from tests.fakes.trt_builder import Builder
 from tests.fakes.trt_network import UNSUPPORTED, Parser, narrowed
 from tests.fakes.trt_plan import library_version
@@ -98,6 +98,16 @@ WRITABLE = {
 }
 
 
+def _writable(version: tuple[int, ...]) -> dict[str, set[str]]:
+    """What differs between versions: 8 chose profiles by a property, 11 lets nobody set types."""
+    found = {name: set(members) for name, members in WRITABLE.items()}
+    if version < (10,):
+        found["IExecutionContext"].add("active_optimization_profile")
+    if version >= (11,):
+        found["ITensor"].remove("dtype")
+    return found
+
+
 class Machine:
     """The fake GPU as the double's kernels see it."""
 
@@ -124,8 +134,8 @@ class Machine:
         self.fake.violations.append(text)
 
 
-class HostMemory(bytearray):
-    """IHostMemory: the buffer protocol, ``nbytes`` and ``dtype``; nothing else that bytes have."""
+class IHostMemory(bytearray):
+    """The buffer protocol, ``nbytes`` and ``dtype``; nothing else that bytes have."""
 
     def __getattribute__(self, name: str) -> Any:
         if not name.startswith("__") and name not in ("nbytes", "dtype"):
@@ -150,6 +160,12 @@ class HostMemory(bytearray):
 class Dims(list[int]):
     """What a bound Dims holds; equal to the same tuple or list."""
 
+    @classmethod
+    def of(cls, shape: Any) -> Dims:
+        if len(shape) > MOST_DIMS:
+            raise ValueError(f"Input length {len(shape)}. Max expected length is {MOST_DIMS}")
+        return cls(int(n) for n in shape)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, list | tuple) and list(self) == list(other)
 
@@ -170,12 +186,12 @@ class Tensorrt:
             "Builder": lambda logger: self._made("builder", lambda: Builder(self, logger)),
             "Runtime": lambda logger: self._made("runtime", lambda: Runtime(self, logger)),
             "OnnxParser": Parser,
-            "Dims": lambda shape=(): Dims(int(n) for n in shape),
+            "Dims": lambda shape=(): Dims.of(shape),
             "Logger": _PrintingLogger,
         }
         for name in ("ILogger", "IOutputAllocator", "IProgressMonitor", "IProfiler", "IGpuAllocator"):
             constructors[name] = object
-        self.bindings = Bindings(version, constructors, WRITABLE)
+        self.bindings = Bindings(version, constructors, _writable(self.version))
         self.made_for = [version, self.machine.compute_capability]
         self.module = self._module(version)
 
@@ -200,7 +216,7 @@ class Tensorrt:
         return narrowed(elem_type, narrow=self.version < (10,))
 
     def host_memory(self, content: bytes) -> Any:
-        return HostMemory(content)
+        return IHostMemory(content)
 
     def layer_facts(self, network: Any, node: Any, flags: set[str]) -> dict[str, Any]:
         return trt_inspection.layer_facts(network, node, flags, self.faults.get("precision"))

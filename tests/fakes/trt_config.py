@@ -65,7 +65,7 @@ class Config:
         return len(self.profiles) - 1
 
     def set_memory_pool_limit(self, pool: Any, pool_size: int) -> None:
-        self.limits[pool.name] = pool_size
+        self.limits[pool.name] = int(pool_size)
 
     def get_memory_pool_limit(self, pool: Any) -> int:
         return self.limits.get(pool.name, self.library.machine.total_memory)
@@ -157,10 +157,10 @@ class Profile:
 
     def set_shape(self, input: str, min: Any, opt: Any, max: Any) -> None:
         least, best, most = (list(shape) for shape in (min, opt, max))
-        if not (len(least) == len(best) == len(most)) or not all(
-            0 <= a <= b <= c for a, b, c in zip(least, best, most, strict=True)
-        ):
-            raise ValueError("Shape provided for min is inconsistent with other shapes.")
+        # The library takes the three one by one and compares each with those before it.
+        for name, less, more in (("opt", least, best), ("max", best, most)):
+            if len(less) != len(more) or any(a > b for a, b in zip(less, more, strict=True)):
+                raise RuntimeError(f"Shape provided for {name} is inconsistent with other shapes.")
         self.ranges[input] = [least, best, most]
 
     def get_shape(self, input: str) -> list[Any]:

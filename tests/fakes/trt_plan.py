@@ -39,7 +39,7 @@ class Plan:
 def library_version(version: str) -> tuple[int, int, int, int]:
     """Return the four numbers of a release that the tests know by its Python version."""
     major, minor, patch, *build = (int(part) for part in version.split("."))
-    return major, minor, patch, build[0] if build else BUILDS[version]
+    return major, minor, patch, build[0] if build else BUILDS.get(version, 0)
 
 
 def deserialize(blob: bytes, library: tuple[int, ...], gpu: str) -> Plan | str:

@@ -7,12 +7,14 @@ here: a context destroyed while it works, a graph launched after its context was
 from __future__ import annotations
 
 import math
+import operator
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tests.fakes.onnx_executor import Executor, view
+from tests.fakes.pybind import MOST_DIMS
 from tests.fakes.trt_plan import Plan, deserialize
 
 SCRATCH_ALIGNMENT = 256
@@ -149,7 +151,9 @@ class Context:
 
     def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
         if profile_index >= self.engine.num_optimization_profiles:
-            return self._fail(f"profile {profile_index} does not exist")
+            # The bindings raise this without holding Python's lock, which ends the process.
+            self.library.machine.violation(f"profile {profile_index} does not exist")
+            raise RuntimeError("Bad Profile Index")
         is_taken = self.library.version < (10,) and profile_index in self.engine.profiles_in_use
         if is_taken and self.active_optimization_profile != profile_index:
             return self._fail(f"profile {profile_index} is used by another context")
@@ -165,7 +169,12 @@ class Context:
 
     def set_input_shape(self, name: str, shape: Any) -> bool:
         executor = self.engine.executor
-        wanted = tuple(int(n) for n in shape)
+        try:
+            wanted = tuple(operator.index(n) for n in shape)
+        except TypeError:
+            raise RuntimeError("Unable to cast Python instance to C++ type") from None
+        if len(wanted) > MOST_DIMS:
+            raise RuntimeError(f"Input shape cannot have more than {MOST_DIMS} dimensions")
         if name not in executor.inputs:
             return self._fail(f"{name} is not an input")
         if self.active_optimization_profile < 0:

@@ -63,7 +63,9 @@ TEXT = {
         getNbAuxStreams                 i32 num_aux_streams
     """,
     "VExecutionContext": """
+        getEngine                       object bound_engine
         getOptimizationProfile          i32 active_optimization_profile
+        setOptimizationProfile          bool active_optimization_profile = i32
         setOptimizationProfileAsync     bool set_optimization_profile_async(i32, ptr)
         setDeviceMemory                 void device_memory = ptr
         setDeviceMemoryV2               void set_device_memory(ptr, i64)
@@ -88,7 +90,9 @@ TEXT = {
         getName             str name
         setName             void name = str
         getDimensions       dims shape
+        setDimensions       void shape = dims
         getType             enum:DataType dtype
+        setType             void dtype = enum:DataType
         isNetworkInput      bool is_network_input
         isNetworkOutput     bool is_network_output
         isShapeTensor       bool is_shape_tensor
@@ -239,7 +243,7 @@ def signatures(name: str, *, before_10: bool) -> dict[str, Signature]:
         form = "set" if assigned else "get" if called is None else "call"
         takes = tuple(filter(None, (assigned or called or "").split(", ")))
         if before_10:
-            by_value = name == "VOptimizationProfile"
+            by_value = name in ("VOptimizationProfile", "VTensor")
             takes = tuple("dims_value" if kind == "dims" and by_value else kind for kind in takes)
             takes = () if method == "createExecutionContext" else takes
         found[method] = Signature(attribute, form, returns, takes)

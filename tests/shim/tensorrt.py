@@ -15,6 +15,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,10 +24,11 @@ import numpy as np
 
 from tests.fakes.cudart import FakeCudart
 from tests.fakes.tensorrt import Machine, Tensorrt
-from tests.fakes.trt_builder import Builder, Profile
+from tests.fakes.trt_builder import Builder
+from tests.fakes.trt_config import Profile
 from tests.fakes.trt_network import UNSUPPORTED, Parser
 from tests.fakes.trt_plan import library_version
-from tests.fakes.trt_runtime import Engine, Runtime
+from tests.fakes.trt_runtime import Context, Engine, Runtime
 from tests.shim.library import load
 from tests.shim.objects import Native, Objects
 
@@ -119,7 +121,11 @@ class _Bindings:
         self.classes = {name: thing for name, thing in vars(shim.module).items() if isinstance(thing, type)}
 
     def make(self, name: str, double: Any) -> Native:
-        adapters: dict[str, Callable[[Any], Any]] = {"IOptimizationProfile": _Profile, "ICudaEngine": _Engine}
+        adapters: dict[str, Callable[[Any], Any]] = {
+            "IOptimizationProfile": _Profile,
+            "ICudaEngine": _Engine,
+            "IExecutionContext": _Context,
+        }
         return self._objects.make(name, adapters.get(name, lambda same: same)(double))
 
 
@@ -144,7 +150,7 @@ class _Profile:
     def set_dimensions(self, name: str, select: int, dims: tuple[int, ...]) -> bool:
         given = {**self._given.get(name, {}), select: dims}
         ordered = [given[key] for key in sorted(given)]
-        for less, more in zip(ordered, ordered[1:], strict=False):
+        for less, more in pairwise(ordered):
             if len(less) != len(more) or any(a > b for a, b in zip(less, more, strict=True)):
                 return False
         self._given[name] = given
@@ -167,9 +173,30 @@ class _Engine:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        engine.bound = self  # type: ignore[attr-defined]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
 
     def get_profile_shape(self, name: str, profile: int, select: int) -> Any:
         return self._engine.get_tensor_profile_shape(name, profile)[select]
+
+
+class _Context:
+    """The library is asked for the engine of a context."""
+
+    def __init__(self, context: Context) -> None:
+        vars(self)["_context"] = context
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "_native":
+            vars(self)[name] = value
+        else:
+            setattr(self._context, name, value)
+
+    @property
+    def bound_engine(self) -> Native:
+        return self._context.engine.bound._native
