@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 OpenProbe = Callable[[Path], Callable[[Mapping[str, "Array"]], Mapping[str, "Array"]]]
 """Opens an ONNX file and returns a function that runs it on arrays by name."""
 
-_REVISION = 2
+_REVISION = 3
 """Raise when the measurements change, so that nothing old is remembered."""
 _TRIAL = 64
 
@@ -60,13 +60,13 @@ def measure(
     size = face.fixed or (side, side)
     candidates = (given,) if given else ((0.0, 255.0),) if face.image.dtype == "uint8" else RANGES
     try:
-        values["range"], values["output_range"] = find_range(probe, size, found, candidates)
+        values["range"], values["output_range"], is_ambiguous = find_range(probe, size, found, candidates)
         notes.append(
             "the value range {:g} .. {:g}, output {:g} .. {:g}, was found by running it; --range changes it".format(
                 *values["range"], *values["output_range"]
             )
         )
-        if given is None and values["range"] == RANGES[0]:
+        if given is None and is_ambiguous:
             notes.append("a network trained on -1 .. 1 may look the same; if this one was, give --range=-1,1")
     except ModelError:
         if given is None and face.image.dtype != "uint8":

@@ -116,19 +116,33 @@ def smooth_picture(h: int, w: int) -> Doubles:
     return picture
 
 
-def find_range(probe: Probe, size: tuple[int, int], scale: int, candidates: tuple[Range, ...]) -> tuple[Range, Range]:
-    """Return input and output range: those with which the output follows a grey field and a smooth picture best."""
+def find_range(
+    probe: Probe, size: tuple[int, int], scale: int, candidates: tuple[Range, ...]
+) -> tuple[Range, Range, bool]:
+    """Return input and output range: those with which the output follows a grey field and a smooth picture best.
+
+    A network that follows [0, 1] and [-1, 1] alike is taken for the latter where its output stops at -1 and 1, as that
+    of a tanh does, else for the former; then the last value tells that it may be otherwise.
+    """
     fits = {}
     for low, high in candidates:
         for output_range, error in _errors(probe, size, scale, (low, high)):
             fits[(low, high), output_range] = error
     best = min(fits, key=lambda pair: fits[pair])
-    unit = (RANGES[0], RANGES[0])
+    unit, signed = ((given, given) for given in (RANGES[0], RANGES[2]))
     if unit in fits and fits[unit] <= fits[best] * _CLEARLY[0] + _CLEARLY[1]:
         best = unit
     if not fits[best] <= _TRACKS:
         raise ModelError("its output follows the input in no known value range; give the range, e.g. --range 0 255")
-    return best
+    if best != unit or not fits.get(signed, np.inf) <= _TRACKS:
+        return *best, False
+    return (*signed, False) if _stops_at(probe, size, *RANGES[2]) else (*unit, True)
+
+
+def _stops_at(probe: Probe, size: tuple[int, int], low: float, high: float) -> bool:
+    """Tell whether the output of a field far outside of ``low`` .. ``high`` stays at these limits."""
+    reached = (float(np.median(probe(np.full(size, 4 * limit)))) for limit in (low, high))
+    return all(abs(value - limit) < _TRACKS / 2 for value, limit in zip(reached, (low, high), strict=True))
 
 
 def _errors(probe: Probe, size: tuple[int, int], scale: int, given: Range) -> list[tuple[Range, float]]:

@@ -70,6 +70,26 @@ def test_the_value_range_is_found_by_running_the_network(
     assert any(f"the value range {low} .. {high}, output {low} .. {high}, was found" in note for note in package.notes)
 
 
+@pytest.mark.parametrize(
+    ("ending", "expected", "is_unsure"),
+    [("Identity", (0, 1), True), ("Tanh", (-1, 1), False), ("Clip -1 1", (-1, 1), False), ("Clip 0 1", (0, 1), False)],
+)
+def test_a_network_that_follows_zero_to_one_and_minus_one_to_one_alike(
+    tmp_path: Path, ending: str, expected: tuple[float, float], is_unsure: bool
+) -> None:
+    name, *limits = ending.split()
+    weights = {"s": np.array([1, 1, 2, 2], np.float32)}
+    weights |= {f"l{i}": np.array(value, np.float32) for i, value in enumerate(limits)}
+    nodes = [
+        helper.make_node("Resize", ["x", "", "s"], ["large"], mode="linear"),
+        helper.make_node(name, ["large", *(f"l{i}" for i in range(len(limits)))], ["y"]),
+    ]
+    path = save(tmp_path / "x.onnx", nodes, [info("x", 1, 1, "h", "w")], [info("y", 1, 1, "H", "W")], weights)
+    package = describe_onnx(path, probe=probe)
+    assert (package.descriptor.input.range, package.descriptor.output_range) == (expected, expected)
+    assert any("trained on -1 .. 1 may look the same" in note for note in package.notes) == is_unsure
+
+
 def test_input_and_output_may_have_different_ranges(tmp_path: Path) -> None:
     found = describe_onnx(trained(tmp_path / "x.onnx", 0, 255, out=(0, 1)), probe=probe).descriptor
     assert (found.input.range, found.output_range) == ((0.0, 255.0), (0.0, 1.0))
