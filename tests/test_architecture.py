@@ -43,6 +43,7 @@ HOMES = {
         "compile/nodes.py",
         "compile/signatures.py",
         "compile/checks.py",
+        "compile/join.py",
     },
     "onnxsim": {"compile/simplify.py"},
     "onnxruntime": {"engines/ort.py"},

@@ -84,7 +84,7 @@ def run_engine(backend: Backend, engine: Engine, feeds: Sequence[Feed]) -> Itera
     for feed in feeds:
         buffers = {}
         for name, spec in engine.inputs.items():
-            array = np.ascontiguousarray(feed[name].astype(spec.dtype, copy=False))
+            array = np.asarray(feed[name], spec.dtype, order="C")
             buffers[name] = backend.empty(array.shape, array.dtype)
             buffers[name].copy_from(array)
         yield {name: buffer.numpy() for name, buffer in engine.run(buffers).items()}
