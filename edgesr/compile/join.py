@@ -141,6 +141,9 @@ def _renamed(node: NodeProto, rename: Callable[[str], str], copy: str) -> NodePr
     result = type(node)()
     result.CopyFrom(node)
     result.name = f"{copy}{node.name}"
+    result.ClearField("doc_string")
+    if hasattr(result, "metadata_props"):  # stack traces of torch's exporter, in onnx 1.16 and later
+        del result.metadata_props[:]
     result.input[:] = [rename(name) for name in node.input]
     result.output[:] = [name and f"{copy}{name}" for name in node.output]
     for entry in result.attribute:
