@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgesr.compile.feeds import run_engine
 from edgesr.compile.graph import Graph
 from edgesr.compile.roles import StepRoles
 from edgesr.compile.trial import Shapes, random_inputs
@@ -91,12 +92,11 @@ class Runner:
 
     def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Return copies of all outputs; inputs are cast to the types that the graph takes."""
-        buffers = {}
-        for name, spec in self._engine.inputs.items():
-            array = np.asarray(feeds[name], spec.dtype, order="C")
-            buffers[name] = self._backend.empty(array.shape, array.dtype)
-            buffers[name].copy_from(array)
-        return {name: np.array(buffer.numpy()) for name, buffer in self._engine.run(buffers).items()}
+        (results,) = [
+            {name: np.array(values) for name, values in run.items()}
+            for run in run_engine(self._backend, self._engine, [feeds])
+        ]
+        return results
 
 
 class ReferenceNetwork:
