@@ -28,6 +28,9 @@ class StepNodes:
         self._roles = roles
         self._schedule = schedule
         self._hook = hook
+        if hook is not None and hook.shapes[hook_input(hook)][1] not in (roles.channels, -1):
+            taken = hook.shapes[hook_input(hook)][1]
+            raise ModelError(f"{hook.source}: the hook takes {taken} channels, and the state has {roles.channels}")
 
     def step(
         self,

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from edgesr.errors import ModelError
+from edgesr.errors import ModelError, UsageError
 
 CLASSES: Mapping[str, str] = {
     "DDPMScheduler": "ddpm",
@@ -106,6 +106,12 @@ class ScheduleConfig:
             raise ModelError(f"the schedule's _class_name {self.class_name!r} has no sampler here; name a sampler")
         name = CLASSES[self.class_name]
         return "dpm++1s" if name.startswith("dpm++") and self.solver_order == 1 else name
+
+    def timestep_at(self, strength: float) -> int:
+        """Return the start timestep that lets the diffusion change this share of the picture, above 0 to 1."""
+        if not 0.0 < strength <= 1.0:
+            raise UsageError(f"strength must be above 0 and at most 1, got {strength}")
+        return max(round(strength * self.num_train_timesteps), 1) - 1
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> ScheduleConfig:

@@ -197,3 +197,15 @@ def test_every_state_of_300_steps_stays_with_the_numpy_loop(tmp_path):
             state = step({"state": state, "noise": noises[index], "step": np.array([index])})["next_state"]
             worst = max(worst, float(np.abs(state - expected).max() / np.abs(expected).max()))
     assert worst < 1e-4
+
+
+def test_a_hook_without_x0_is_refused(tmp_path):
+    hook = denoisers.denoiser(tmp_path)
+    with pytest.raises(ModelError, match="the hook needs an input called 'x0', it has sample, timestep"):
+        fuse_step(samples.unet(tmp_path), make_schedule(PAPER, 3, start_timestep=50), hook=hook)
+
+
+def test_a_hook_of_other_channels_is_refused(tmp_path):
+    hook = denoisers.projection(tmp_path, channels=3)
+    with pytest.raises(ModelError, match="the hook takes 3 channels, and the state has 4"):
+        fuse_step(samples.unet(tmp_path), make_schedule(PAPER, 3, start_timestep=50), hook=hook)

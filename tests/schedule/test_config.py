@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from edgesr.errors import ModelError
+from edgesr.errors import ModelError, UsageError
 from edgesr.schedule import ScheduleConfig, make_schedule
 from edgesr.schedule.config import CLASSES
 
@@ -84,6 +84,14 @@ def test_a_file_that_is_missing_or_no_json_is_refused(tmp_path):
         ScheduleConfig.read(path)
     path.write_text(json.dumps(STABLE_DIFFUSION))
     assert ScheduleConfig.read(path).class_name == "PNDMScheduler"
+
+
+def test_strength_is_a_share_of_the_training_timesteps():
+    config = ScheduleConfig(num_train_timesteps=300)
+    assert [config.timestep_at(strength) for strength in (1e-9, 0.17, 1.0)] == [0, 50, 299]
+    for strength in (0.0, 1.01, float("nan")):
+        with pytest.raises(UsageError, match="strength must be above 0 and at most 1"):
+            config.timestep_at(strength)
 
 
 def test_residual_shifting_needs_a_network_that_predicts_the_picture():
