@@ -16,6 +16,8 @@ LEAST = (1, 17)
 # What providers are compiled in says nothing about whether they start, so one convolution is run: it needs cuDNN and
 # code for this very GPU. The network is y = Conv(x, x) on one pixel, opset 13.
 _ASK = """
+import os
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import base64, numpy, onnxruntime
 network = base64.b64decode(
     "CAgSADpOCg8KAXgKAXgSAXkiBENvbnYSAW5aGwoBeBIWChQIARIQCgIIAQoCCAEKAggBCgIIAWIbCgF5EhYKFAgBEhAKAggBCgIIAQoCCAEKAggB"
@@ -66,17 +68,16 @@ def check_onnxruntime(machine: Machine, python: Interpreter, root: Path) -> Iter
 
 
 def check_tensorrt(machine: Machine, python: Interpreter, root: Path) -> Iterator[Check]:
-    """Say whether TensorRT imports; this version of edgesr does not need it."""
-    unused = "this version of edgesr does not use it"
+    """Say whether TensorRT imports; edgesr does without it, on ONNX Runtime."""
     if python.locate("tensorrt") is None:
         remedy = new_venv(python) if machine.jetson and python.is_isolated else ""
         hidden = ", this virtual environment cannot see JetPack's packages" if remedy else ""
-        yield Check("tensorrt", "info", f"not installed{hidden}; {unused}", remedy)
+        yield Check("tensorrt", "info", f"not installed{hidden}; edgesr runs on ONNX Runtime without it", remedy)
         return
     try:
-        yield Check("tensorrt", "info", f"{python.ask(_TENSORRT).value}; {unused}")
+        yield Check("tensorrt", "info", f"{python.ask(_TENSORRT).value}; used by --device auto where it sees a GPU")
     except ProbeError as error:
-        yield Check("tensorrt", "info", f"cannot be imported: {error}; {unused}")
+        yield Check("tensorrt", "info", f"cannot be imported: {error}; edgesr runs on ONNX Runtime without it")
 
 
 def _clash(packages: list[str], machine: Machine, python: Interpreter) -> Check:

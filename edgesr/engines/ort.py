@@ -48,8 +48,7 @@ class OrtBackend:
     """
 
     def __init__(self, device: str = "cpu", *, threads: int | None = None, providers: list[str] | None = None) -> None:
-        import onnxruntime
-
+        onnxruntime = _import_onnxruntime()
         kind, _, index = device.partition(":")
         if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
             raise BackendError(f"ONNX Runtime has no device {device!r}; use cpu, cuda or cuda:N")
@@ -190,6 +189,14 @@ class OrtEngine:
             raise ModelError(f"{self._file_name}: tensor {node.name!r} has type {node.type}, which edgesr cannot pass")
         shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in node.shape)
         return TensorSpec(node.name, shape, np.dtype(_DTYPES[node.type]))
+
+
+def _import_onnxruntime() -> Any:
+    """Import ONNX Runtime without its telemetry: newer wheels report their use over the network unless told not to."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
 
 
 def _translate(error: Exception, what: str, kind: type[EdgesrError]) -> EdgesrError:
