@@ -48,6 +48,6 @@ def build_engine(package: Path) -> Path:
     try:
         if not isinstance(backend, TrtBackend):
             raise BackendError(f"backend {backend.name} builds no engines")
-        return compile_package(open_package(package), Compiler(backend.tensorrt, backend.device, note=note))[1]
+        return compile_package(open_package(package), Compiler(backend.tensorrt, backend.device, note=note))
     finally:
         backend.close()

@@ -1,4 +1,4 @@
-"""Restoration packages on TensorRT: the network compiled for the tile that is run."""
+"""Restoration packages on TensorRT: the network compiled for all sizes up to the tile."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgesr.compile.compiler import Compiler, Source
-from edgesr.compile.shapes import Profile, fixed
+from edgesr.compile.shapes import Profile, ShapeRange
 from edgesr.engines.base import Backend
 from edgesr.engines.trt import TrtBackend
 from edgesr.errors import BackendError, ModelError, StaleEngineError
@@ -17,7 +17,7 @@ from edgesr.model.onnx_file import read_graph
 from edgesr.model.package import ModelPackage
 from edgesr.pipelines.network import NETWORK
 from edgesr.pipelines.restore import Restorer
-from edgesr.pipelines.tilesize import static_tile
+from edgesr.pipelines.tilesize import static_tile, tile_range
 
 
 def load_compiled(
@@ -29,7 +29,7 @@ def load_compiled(
     tick: Callable[[str, float | None], None] = lambda phase, last: None,
     **options: Any,
 ) -> Restorer:
-    """Compile the network for one tile size, or take it from the cache, and make a Restorer that runs such tiles.
+    """Compile the network for pictures up to one tile, or take it from the cache, and make a Restorer that runs it.
 
     Closes ``backend`` when that fails; ``options`` are Restorer's, ``note`` and ``tick`` Compiler's.
     """
@@ -37,43 +37,45 @@ def load_compiled(
         if not isinstance(backend, TrtBackend):
             raise BackendError(f"backend {backend.name} cannot run TensorRT engines; open one with device tensorrt")
         compiler = Compiler(backend.tensorrt, backend.device, note=note, tick=tick)
-        side = None if tile is None else static_tile(package.descriptor, tile)[0]
-        static, plan = compile_package(package, compiler, tile=tile)
+        side = tile if package.descriptor.size.fixed else static_tile(package.descriptor, tile)[0]
+        plan = compile_package(package, compiler, tile=tile)
         try:
-            return Restorer(static, backend, tile=side, network=plan, **options)
+            return Restorer(package, backend, tile=side, network=plan, **options)
         except StaleEngineError as error:
             note(f"the cached engine of {package.descriptor.name} does not load and is built again: {error}")
             compiler.cache.forget(plan)
-        static, plan = compile_package(package, compiler, tile=tile)
-        return Restorer(static, backend, tile=side, network=plan, **options)
+        plan = compile_package(package, compiler, tile=tile)
+        return Restorer(package, backend, tile=side, network=plan, **options)
     except BaseException:
         backend.close()
         raise
 
 
-def compile_package(package: ModelPackage, compiler: Compiler, *, tile: int | None = None) -> tuple[ModelPackage, Path]:
-    """Return the package with its size fixed to the tile that is compiled for, and the engine."""
-    descriptor = package.descriptor
-    profile = tile_profile(package, tile)
-    source = Source(package.part_path(NETWORK), package.part_digest(NETWORK), descriptor.name)
-    plan = compiler.compile(source, compiler.options(profile), any_tuning=True)
-    return with_fixed_size(package, static_tile(descriptor, tile)), plan
+def compile_package(package: ModelPackage, compiler: Compiler, *, tile: int | None = None) -> Path:
+    """Return the engine for pictures of up to one tile; larger ones are run in tiles."""
+    source = Source(package.part_path(NETWORK), package.part_digest(NETWORK), package.descriptor.name)
+    return compiler.compile(source, compiler.options(tile_profile(package, tile)), any_tuning=True)
 
 
 def tile_profile(package: ModelPackage, tile: int | None = None) -> Profile:
-    """Return the profile of a package for one tile side, None for its own; other dynamic dimensions are 1."""
+    """Return the shapes for pictures up to one tile side, None for the package's own; other dynamic dimensions are 1.
+
+    Smaller pictures run at their own size, since a network's result near borders that were added is another one.
+    TensorRT tunes for the whole tile.
+    """
     descriptor = package.descriptor
     image = descriptor.parts[NETWORK].inputs["image"]
-    shapes = {}
+    profile = {}
     for tensor in read_graph(package.part_path(NETWORK)).inputs:
         if tensor.shape is None:
             raise ModelError(f"{descriptor.name}: input {tensor.name!r} has no known rank; export the network again")
-        if any(n < 1 for n in tensor.shape):
-            own = tuple(max(n, 1) for n in tensor.shape)
-            shapes[tensor.name] = (
-                _image_shape(descriptor, *static_tile(descriptor, tile)) if tensor.name == image else own
-            )
-    return fixed(shapes)
+        if all(n > 0 for n in tensor.shape):
+            continue
+        least = most = tuple(max(n, 1) for n in tensor.shape)
+        if tensor.name == image:
+            least, most = (_image_shape(descriptor, *size) for size in tile_range(descriptor, tile))
+        profile[tensor.name] = ShapeRange(least, most, most)
+    return profile
 
 
 def with_fixed_size(package: ModelPackage, size: tuple[int, int]) -> ModelPackage:

@@ -55,11 +55,18 @@ def tiles_for(descriptor: ModelDescriptor, h: int, w: int, tile: int | None) -> 
 
 
 def static_tile(descriptor: ModelDescriptor, tile: int | None) -> tuple[int, int]:
-    """Return the one ``(height, width)`` to compile a network for, whatever memory is free at the moment."""
+    """Return the ``(height, width)`` of tiles to compile a network for, whatever memory is free at the moment."""
     size = descriptor.size
     if size.fixed is not None or tile is not None:
         return tiles_for(descriptor, 1, 1, tile).tile
     return (round_up(max(descriptor.tile or DEFAULT_TILE, least_tile(descriptor)), size.multiple),) * 2
+
+
+def tile_range(descriptor: ModelDescriptor, tile: int | None) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the least and the greatest ``(height, width)`` that pictures and tiles up to ``static_tile`` can have."""
+    most = static_tile(descriptor, tile)
+    side = round_up(max(descriptor.size.minimum, 1), descriptor.size.multiple)
+    return descriptor.size.fixed or (side, side), most
 
 
 def smaller(descriptor: ModelDescriptor, h: int, w: int, tiles: Tiles, error: BaseException) -> Tiles:

@@ -28,7 +28,7 @@ def package(tmp_path):
     return make_package(tmp_path)
 
 
-def make_package(folder, *, channels=1, layout="NCHW", multiple=1, size=None):
+def make_package(folder, *, channels=1, layout="NCHW", multiple=1, size=None, minimum=1):
     path = networks.convolution_x(folder / "n.onnx", channels=channels, layout=layout, size=size)
     descriptor = ModelDescriptor(
         name="tiny",
@@ -39,7 +39,7 @@ def make_package(folder, *, channels=1, layout="NCHW", multiple=1, size=None):
         input_channels=channels,
         output_channels=channels,
         input=Preprocessing(color="grey" if channels == 1 else "rgb", layout=layout),
-        size=SizeRequirements(multiple=multiple, fixed=(size, size) if size else None),
+        size=SizeRequirements(minimum=minimum, multiple=multiple, fixed=(size, size) if size else None),
         receptive_field=3,
     )
     return write_package(folder / f"tiny{len(list(folder.iterdir()))}.edgesr", descriptor, {"network.onnx": path})
@@ -107,8 +107,26 @@ def test_colour_channels_last_and_multiples_run_as_on_the_cpu(one_machine, tmp_p
     package = make_package(tmp_path, channels=3, layout="NHWC", multiple=4)
     image = picture(c=3)
     with load(package, "tensorrt", tile=41) as compiled, load(package, "cpu", threads=1, tile=41) as reference:
-        assert compiled.descriptor.size.fixed == (44, 44)
+        assert compiled.meta()["tile"] == 44
         np.testing.assert_array_equal(compiled(image), reference(image))
+
+
+def test_pictures_smaller_than_a_tile_equal_the_cpu_up_to_their_borders(machine, package):
+    with load(package, "tensorrt", tile=48) as compiled, load(package, "cpu", threads=1, tile=48) as reference:
+        for size in ((1, 1), (7, 47), (48, 48), (20, 90), (90, 49)):
+            image = picture(*size)
+            np.testing.assert_array_equal(compiled(image), reference(image))
+            np.testing.assert_allclose(compiled(image / 255), reference(image / 255), atol=1e-3)
+
+
+def test_multiples_and_least_sizes_bound_what_is_compiled(one_machine, tmp_path):
+    package = make_package(tmp_path, multiple=4, minimum=9)
+    with load(package, "tensorrt", tile=45) as compiled, load(package, "cpu", threads=1, tile=45) as reference:
+        for size in ((3, 5), (12, 13), (60, 47)):
+            np.testing.assert_array_equal(compiled(picture(*size)), reference(picture(*size)))
+    (entry,) = EngineCache().entries()
+    assert entry.facts["options"]["profile"]["image"]["least"] == [1, 1, 12, 12]
+    assert entry.facts["options"]["profile"]["image"]["most"] == [1, 1, 48, 48]
 
 
 def test_a_network_of_fixed_size_keeps_it(one_machine, tmp_path):
@@ -130,7 +148,7 @@ def test_the_second_load_builds_nothing_and_another_tile_does(one_machine, packa
     notes: list[str] = []
     for tile, count in ((48, 1), (48, 1), (None, 2), (512, 2)):
         with load(package, "tensorrt", tile=tile, note=notes.append) as restorer:
-            assert restorer.descriptor.size.fixed == ((tile or 512),) * 2
+            assert restorer.meta()["tile"] == (tile or 512)
         assert len([text for text in notes if text.startswith("builds")]) == count
 
 
