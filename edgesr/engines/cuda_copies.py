@@ -6,7 +6,7 @@ import math
 import weakref
 from ctypes import byref, c_void_p
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,10 +22,25 @@ PORTABLE, MAPPED = 1, 2
 _CLOSED = "the buffer is closed; allocate a new one"
 
 
-class DeviceMemory:
-    """Device memory at an address, with the copies to and from it; who owns it is for the subclass to say."""
+class Copies(NamedTuple):
+    """The streams that copy to and from buffers while the buffers' own stream computes with others."""
 
-    def __init__(self, stream: Stream, ptr: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    upload: Stream
+    download: Stream
+
+
+class DeviceMemory:
+    """Device memory at an address, with the copies to and from it; who owns it is for the subclass to say.
+
+    ``ran`` is the last run that uses the memory, set by whoever enqueues runs. With ``copies`` the copies wait for it
+    alone, so that they overlap runs on other buffers: upload of the next, run, download of the one before.
+    """
+
+    def __init__(
+        self, stream: Stream, ptr: int, shape: tuple[int, ...], dtype: np.dtype[Any], copies: Copies | None = None
+    ) -> None:
+        self.ran: Event | None = None
+        self._copies = copies
         self._stream = stream
         self._ptr: int | None = ptr
         self._shape = shape
@@ -63,17 +78,18 @@ class DeviceMemory:
     def copy_from(self, array: Array, *, stream: Stream | None = None, after: Event | None = None) -> None:
         """Enqueue a copy of ``array``, of this buffer's shape and dtype; the array may change at once afterwards.
 
-        Without ``stream`` the copy takes its turn on the buffer's own. On another ``stream`` it overlaps the work
-        of the own one: it waits for ``after``, the last run that reads the buffer (for all work so far when None),
-        and what is enqueued on the own stream from now on waits for the copy.
+        Without ``stream`` the copy takes its turn on the buffer's own, or where it has ``Copies`` on that for uploads.
+        On another ``stream`` it overlaps the work of the own one: it waits for ``after``, the last run that uses the
+        buffer (when None ``ran`` where it has ``Copies``, else all work so far), and what is enqueued on the own stream
+        from now on waits for the copy.
         """
         check_copy(array, self._shape, self._dtype)
-        ptr, on = self.ptr, stream or self._stream
+        ptr, on = self.ptr, stream or (self._copies.upload if self._copies else self._stream)
         staging = self.staging()
         if array is not staging:
             np.copyto(staging, array)
         if on is not self._stream:
-            on.wait(after or self._stream.record())
+            on.wait(after or self._last_use())
         copied = self._copy(ptr, staging.ctypes.data, _TO_DEVICE, on)
         if on is not self._stream:
             self._stream.wait(copied)
@@ -92,17 +108,21 @@ class DeviceMemory:
         wait_for_producer(on, memory)
         on.device.activate()
         on.runtime.call("cudaMemcpyAsync", self.ptr, memory.ptr, self.nbytes, _ON_DEVICE, on.handle)
+        if self._copies is not None:
+            self.ran = on.record()
 
     def download(self, *, stream: Stream | None = None) -> Download:
-        """Enqueue a copy to the host, after all work so far; on another ``stream`` later work overlaps it.
+        """Enqueue a copy to the host, after ``ran`` or all work so far; on another ``stream`` later work overlaps it.
 
         Before later work writes this buffer again, its stream must wait for the download's ``event``, or the host
         must have taken the array.
         """
-        ptr, on = self.ptr, stream or self._stream
+        ptr, on = self.ptr, stream or (self._copies.download if self._copies else self._stream)
         staging = self.staging()
         if on is not self._stream:
-            on.wait(self._stream.record())
+            on.wait(self._last_use())
+            if self._usage.copied is not None:
+                on.wait(self._usage.copied)
         return Download(staging, self._copy(staging.ctypes.data, ptr, _TO_HOST, on))
 
     def numpy(self) -> Array:
@@ -121,6 +141,9 @@ class DeviceMemory:
         if self._usage.copied is not None:
             self._usage.copied.synchronize()
         return self._staging
+
+    def _last_use(self) -> Event:
+        return (self.ran if self._copies else None) or self._stream.record()
 
     def _copy(self, target: int, source: int, kind: int, on: Stream) -> Event:
         on.device.activate()

@@ -20,6 +20,7 @@ from edgesr.engines.cuda import Event, Stream
 from edgesr.engines.cuda_copies import (
     MAPPED,
     PORTABLE,
+    Copies,
     DeviceMemory,
     Download,
     Usage,
@@ -32,21 +33,28 @@ from edgesr.engines.cudart import CudaRuntime
 from edgesr.errors import BackendError
 from edgesr.types import Array
 
-__all__ = ["DeviceBuffer", "Download", "Foreign", "ForeignBuffer", "MappedBuffer", "PinnedBuffer", "foreign"]
+__all__ = ["Copies", "DeviceBuffer", "Download", "Foreign", "ForeignBuffer", "MappedBuffer", "PinnedBuffer", "foreign"]
 
 _UNKNOWN_TO_CUDA = 0
 
 
 class DeviceBuffer(DeviceMemory):
-    """A buffer in device memory of its own, uninitialised."""
+    """A buffer in device memory of its own, uninitialised; ``copies`` as for DeviceMemory."""
 
-    def __init__(self, runtime: CudaRuntime, stream: Stream, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self,
+        runtime: CudaRuntime,
+        stream: Stream,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        copies: Copies | None = None,
+    ) -> None:
         size = math.prod(shape) * np.dtype(dtype).itemsize
         allocated = c_void_p()
         stream.device.activate()
         # cudaMalloc(0) gives no address, which TensorRT refuses even for empty tensors.
         runtime.call("cudaMalloc", byref(allocated), max(size, 1))
-        super().__init__(stream, allocated.value or 0, tuple(shape), dtype)
+        super().__init__(stream, allocated.value or 0, tuple(shape), dtype, copies)
         self._free = weakref.finalize(self, runtime.release, partial(free_memory, self._usage, "cudaFree", self.ptr))
 
     def close(self) -> None:
@@ -95,7 +103,16 @@ class PinnedBuffer:
 
     _flags = PORTABLE
 
-    def __init__(self, runtime: CudaRuntime, stream: Stream, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self,
+        runtime: CudaRuntime,
+        stream: Stream,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        copies: Copies | None = None,
+    ) -> None:
+        self.ran: Event | None = None
+        self._waits_for_runs = copies is not None
         self._stream = stream
         self._array: Array | None = pinned(Usage(stream), tuple(shape), np.dtype(dtype), self._flags)
         self._ptr = self._address(runtime, int(self._array.ctypes.data))
@@ -122,7 +139,7 @@ class PinnedBuffer:
         return self._content().nbytes
 
     def copy_from(self, array: Array, *, after: Event | None = None) -> None:
-        """Write ``array`` when ``after``, the last work that uses the buffer, is done (all work so far when None)."""
+        """Write ``array`` when ``after``, the last work that uses the buffer (all so far when None), is done."""
         content = self._content()
         check_copy(array, content.shape, content.dtype)
         self._wait(after)
@@ -144,6 +161,7 @@ class PinnedBuffer:
         return self._array
 
     def _wait(self, after: Event | None) -> None:
+        after = after or (self.ran if self._waits_for_runs else None)
         if after is None:
             self._stream.synchronize()
         else:

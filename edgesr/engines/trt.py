@@ -11,7 +11,7 @@ import numpy as np
 
 from edgesr.engines.base import Buffer
 from edgesr.engines.cuda import Device, Stream
-from edgesr.engines.cuda_memory import DeviceBuffer, ForeignBuffer, MappedBuffer
+from edgesr.engines.cuda_memory import Copies, DeviceBuffer, ForeignBuffer, MappedBuffer
 from edgesr.engines.cudart import CudaRuntime
 from edgesr.engines.messages import explain
 from edgesr.engines.plan import read_plan_header
@@ -26,7 +26,9 @@ class TrtBackend:
 
     ``stream`` is a foreign stream to work on in place of an own one: an integer handle, or an object of pycuda, CuPy
     or PyTorch; its owner keeps it alive. ``graphs`` lets repeated runs be replayed as CUDA graphs. ``is_mapped`` puts
-    buffers into host memory that the GPU reads in place, worth it where both share one memory. ``host_code`` allows
+    buffers into host memory that the GPU reads in place, worth it where both share one memory. With ``overlap`` copies
+    to and from a buffer wait for the last run with this buffer alone, not for runs with others: give kernels of your
+    own other buffers then. ``host_code`` allows
     version-compatible engines, which bring code that runs on the CPU: allow it for files that you trust.
     """
 
@@ -39,6 +41,7 @@ class TrtBackend:
         stream: Any = None,
         graphs: bool = True,
         is_mapped: bool = False,
+        overlap: bool = False,
         host_code: bool = False,
     ) -> None:
         kind, _, index = device.partition(":")
@@ -56,6 +59,7 @@ class TrtBackend:
         self._host_code = host_code
         self._graphs = graphs
         self._buffer_type = MappedBuffer if is_mapped else DeviceBuffer
+        self._copies = Copies(Stream(self._cuda, self._device), Stream(self._cuda, self._device)) if overlap else None
         self._activations = ActivationMemory(self._cuda, self._stream)
         # One enqueue at a time: the engines share the stream and its activation memory.
         self._lock = threading.RLock()
@@ -113,7 +117,7 @@ class TrtBackend:
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Buffer:
         """Allocate device memory, or mapped host memory, ordered on this backend's stream."""
         self._require_open()
-        return self._buffer_type(self._cuda, self._stream, shape, dtype)
+        return self._buffer_type(self._cuda, self._stream, shape, dtype, self._copies)
 
     def foreign(self, array: Any) -> Buffer:
         """Take device memory of pycuda, CuPy, PyTorch, ... as a buffer, without a copy; see ForeignBuffer."""
@@ -131,8 +135,9 @@ class TrtBackend:
                 loaded.close()
             self._activations.close()
             self._runtime = None
-            self._stream.drain()
-            self._stream.close()
+            for stream in (*(self._copies or ()), self._stream):
+                stream.drain()
+                stream.close()
 
     def _require_open(self) -> None:
         if self._runtime is None:

@@ -8,7 +8,7 @@ from typing import Any
 from edgesr.engines.base import Buffer, TensorSpec
 from edgesr.engines.cuda import Stream
 from edgesr.engines.cuda_graph import Graph
-from edgesr.engines.cuda_memory import DeviceBuffer
+from edgesr.engines.cuda_memory import DeviceBuffer, MappedBuffer
 from edgesr.engines.trt_api import TensorRt
 from edgesr.engines.trt_memory import ActivationMemory, OutputAllocator
 from edgesr.engines.trt_tensors import Profile
@@ -123,6 +123,16 @@ class Context:
     def enqueue(self, stream: Stream) -> bool:
         """Enqueue one run, or record it where ``stream`` is being captured."""
         return bool(self._native.execute_async_v3(stream.handle))
+
+    def mark(self, inputs: Mapping[str, Buffer], stream: Stream) -> None:
+        """Tell the buffers of the run that was just enqueued which run it is."""
+        used = [b for b in (*self.outputs.values(), *inputs.values()) if isinstance(b, DeviceBuffer | MappedBuffer)]
+        if not used:
+            return
+        # The event is the first output's, recorded anew: other sets of buffers then have events of their own.
+        ran = stream.record(used[0].ran)
+        for buffer in used:
+            buffer.ran = ran
 
     def take_outputs(self) -> dict[str, Buffer]:
         """Hand the outputs of the last run, allocated for it, to the caller."""

@@ -88,6 +88,7 @@ class TrtEngine:
                 self._set_up(context, inputs, outputs)
                 context.key = key if outputs is not None else None
             self._execute(context)
+            context.mark(inputs, self._stream)
             return context.outputs if outputs is not None else context.take_outputs()
 
     def close(self) -> None:
