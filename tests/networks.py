@@ -9,16 +9,20 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-OPSET = [helper.make_opsetid("", 17)]
-
 
 def save(
-    path: Path, nodes: list, inputs: list, outputs: list, initializers: dict[str, np.ndarray] | None = None
+    path: Path,
+    nodes: list,
+    inputs: list,
+    outputs: list,
+    initializers: dict[str, np.ndarray] | None = None,
+    *,
+    opset: int = 17,
 ) -> Path:
     """Check and write one graph."""
     tensors = [numpy_helper.from_array(array, name) for name, array in (initializers or {}).items()]
     graph = helper.make_graph(nodes, "network", inputs, outputs, tensors)
-    model = helper.make_model(graph, opset_imports=OPSET, ir_version=8)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     onnx.checker.check_model(model)
     onnx.save(model, path)
     return path

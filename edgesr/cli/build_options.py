@@ -9,6 +9,8 @@ from typing import Any
 
 from edgesr.cli.parser import Parser, filled, whole
 
+_LEAST_WORKSPACE = 32 << 20
+
 
 def add_build(commands: Any, parents: list[Parser]) -> None:
     """Add the command to the parser."""
@@ -25,13 +27,17 @@ def add_build(commands: Any, parents: list[Parser]) -> None:
         "--output",
         type=filled,
         metavar="PATH",
-        help="NAME.edgesr, a folder, or NAME.onnx (default: named after the model)",
+        help="NAME.edgesr, a folder, NAME.onnx or NAME.engine (default: named after the model)",
     )
     build.add_argument(
         "--target",
         choices=("onnx", "engine"),
         help="typed ONNX, or a TensorRT engine (default: engine where TensorRT is)",
     )
+    build.add_argument(
+        "--dry-run", action="store_true", help="say what would be built, and whether it can be; write nothing"
+    )
+    _add_engine(build.add_argument_group("engine (each of these asks for one)"))
     group = build.add_argument_group("precision (default: FP32)")
     group.add_argument("--fp16", action="store_true", help="FP16, with FP32 where ranges demand it")
     group.add_argument("--int8", action="store_true", help="INT8 convolutions; with --fp16 the rest becomes FP16")
@@ -58,6 +64,37 @@ def add_build(commands: Any, parents: list[Parser]) -> None:
     )
 
 
+def _add_engine(group: Any) -> None:
+    group.add_argument("--tile", type=whole(1), metavar="PIXELS", help="build for square pictures of this side")
+    for name, which in (
+        ("shapes", "the only shapes of the inputs"),
+        ("min-shapes", "smallest shapes (default: the usual ones)"),
+        ("opt-shapes", "usual shapes, for which kernels are chosen"),
+        ("max-shapes", "largest shapes (default: the usual ones)"),
+    ):
+        group.add_argument(f"--{name}", type=filled, metavar="SPEC", help=f"{which}, e.g. image:1x1x64x64,scale:1")
+    group.add_argument(
+        "--workspace", type=_size, metavar="SIZE", help="scratch memory of a layer, e.g. 512M (default: by the machine)"
+    )
+    group.add_argument(
+        "--opt-level", type=whole(0, 5), metavar="0..5", help="5 tries most kernels and builds longest (default: 3)"
+    )
+    group.add_argument("--max-aux-streams", type=whole(0, 64), metavar="N", help="further streams; 0 saves memory")
+    group.add_argument("--locked", action="store_true", help="rebuild from the timings beside -o NAME.engine")
+    group.add_argument("--portable", action="store_true", help="for newer TensorRT and other GPUs too; slower")
+    group.add_argument("--dla", type=whole(0, 15), metavar="N", help="run on DLA core N where it can, else on the GPU")
+
+
+def _size(text: str) -> int:
+    try:
+        value = parse_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if value < _LEAST_WORKSPACE:
+        raise argparse.ArgumentTypeError(f"expected at least {_LEAST_WORKSPACE >> 20}M, got {text!r}")
+    return value
+
+
 def _number(text: str) -> float:
     try:
         value = float(text)
@@ -74,3 +111,11 @@ def _expression(text: str) -> str:
     except re.error as error:
         raise argparse.ArgumentTypeError(f"is no regular expression: {error}, got {text!r}") from None
     return text
+
+
+def parse_bytes(text: str) -> int:
+    """Read ``512M``, ``1G``, ``65536K`` or ``512MiB``; units are powers of 1024. Raise ValueError for anything else."""
+    match = re.fullmatch(r"(\d{1,9})([KMG])(i?B)?", text, re.IGNORECASE | re.ASCII)
+    if match is None:
+        raise ValueError(f"expected a size such as 512M or 2G, got {text!r}")
+    return int(match[1]) << {"K": 10, "M": 20, "G": 30}[match[2].upper()]

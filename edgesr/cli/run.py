@@ -14,6 +14,7 @@ from edgesr.cli.manifest import Manifest
 from edgesr.cli.output import note, result, result_json
 from edgesr.cli.progress import Progress
 from edgesr.cli.restore_file import restore_file
+from edgesr.cli.spinner import Spinner
 from edgesr.errors import BackendError, InputError
 from edgesr.image.output import remove_leftovers
 from edgesr.model import DEFAULT_MODEL
@@ -61,17 +62,19 @@ def execute(arguments: argparse.Namespace) -> int:
 def open_restorer(arguments: argparse.Namespace) -> Restorer:
     """Load the model that the arguments name, with its controls."""
     controls = {name: getattr(arguments, name) for name in _CONTROLS if getattr(arguments, name) is not None}
-    return load(
-        arguments.model or os.environ.get("EDGESR_MODEL") or DEFAULT_MODEL,
-        arguments.device,
-        threads=arguments.threads,
-        providers=arguments.provider,
-        tile=arguments.tile,
-        tta=arguments.tta,
-        expects=expectations(arguments),
-        note=note,
-        **controls,
-    )
+    with Spinner(quiet=arguments.json) as spinner:
+        return load(
+            arguments.model or os.environ.get("EDGESR_MODEL") or DEFAULT_MODEL,
+            arguments.device,
+            threads=arguments.threads,
+            providers=arguments.provider,
+            tile=arguments.tile,
+            tta=arguments.tta,
+            expects=expectations(arguments),
+            note=spinner.note,
+            tick=spinner.tick,
+            **controls,
+        )
 
 
 def expectations(arguments: argparse.Namespace) -> dict[str, Any]:

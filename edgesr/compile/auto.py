@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from edgesr.compile.feeds import Feed
 from edgesr.compile.gate import Thresholds, Verdict
@@ -12,10 +13,13 @@ from edgesr.compile.int8 import QuantizeOptions
 from edgesr.compile.ranges import Ranges
 from edgesr.compile.sensitivity import LayerLoss, fewest_skips, sweep
 from edgesr.compile.typed import Options, Precision, Typed, convert, cost
-from edgesr.errors import AccuracyError, ModelError
+from edgesr.errors import AccuracyError, BuildError, ModelError
 
 Evaluate = Callable[[Typed], Verdict]
 """Compare a typed network with FP32 through the whole pipeline."""
+
+Rank = Callable[[Typed], float]
+"""Return the milliseconds that a network takes, measured; raise BuildError or AccuracyError for one that cannot be."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,10 @@ class Choice:
     trials: tuple[Trial, ...] = ()
     losses: tuple[LayerLoss, ...] = ()
     """The sensitivity sweep, the layer that loses most first; empty where none was needed."""
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
+    """Measured time of every precision that was ranked; empty where the estimate decided."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Precisions that passed here and could not be measured, with the reason."""
 
 
 class Search:
@@ -91,8 +99,8 @@ class Search:
         verdict = self._evaluate(typed)
         return Choice(typed, verdict, tuple(self._trials)) if self._note(typed, verdict, 0) else None
 
-    def cheapest(self, *, with_int8: bool = True) -> Choice:
-        """Try INT8 beside FP16, INT8, FP16 and FP32, and return the one with the least estimated arithmetic.
+    def cheapest(self, *, with_int8: bool = True, rank: Rank | None = None) -> Choice:
+        """Try INT8 beside FP16, INT8, FP16 and FP32, and return the fastest by ``rank``, else the cheapest by estimate.
 
         INT8 needs ranges of real data; ``with_int8`` says whether there are any. The estimate counts
         multiply-adds; which network is fastest on a device, only that device tells.
@@ -105,18 +113,36 @@ class Search:
             except ModelError:  # an opset or an operator that this precision cannot take
                 continue
             passed += [choice] if choice is not None else []
-        if not passed:
+        if not passed or rank is not None:
             full = self.plain("fp32")
             passed += [full] if full is not None else []
-        best = min(passed, key=lambda choice: cost(choice.typed), default=None)
-        if best is None:
+        if not passed:
             raise AccuracyError(
                 f"{self._graph.source}: no precision reaches the gate, not even FP32; allow more with --min-psnr"
             )
-        return Choice(best.typed, best.verdict, tuple(self._trials), best.losses)
+        times, refused = _measured(passed, rank) if rank is not None else ({}, {})
+        ranks = [times.get(choice.typed.precision, math.inf) if times else cost(choice.typed) for choice in passed]
+        best = passed[ranks.index(min(ranks))]
+        return Choice(best.typed, best.verdict, tuple(self._trials), best.losses, times, refused)
 
     def _note(self, typed: Typed, verdict: Verdict, skipped: int) -> bool:
         passed = not verdict.failures(self._thresholds)
         psnr = verdict.worst[1].psnr
         self._trials.append(Trial(typed.precision, skipped, cost(typed), psnr, passed))
         return passed
+
+
+def _measured(passed: Sequence[Choice], rank: Rank) -> tuple[dict[str, float], dict[str, str]]:
+    """Measure every candidate; raise the last reason where none can be."""
+    times: dict[str, float] = {}
+    refused: dict[str, str] = {}
+    problem: BuildError | AccuracyError | None = None
+    for choice in passed:
+        try:
+            times[choice.typed.precision] = rank(choice.typed)
+        except (BuildError, AccuracyError) as error:
+            problem = error
+            refused[choice.typed.precision] = str(error)
+    if problem is not None and not times:
+        raise problem
+    return times, refused

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from edgesr.compile.build_process import Watch, build_in_process, survey_in_process
+from edgesr.compile.durations import show_seconds
 from edgesr.compile.engine_cache import EngineCache, Prove
 from edgesr.compile.engine_record import engine_facts, key_of, machine_facts
 from edgesr.compile.exchange import BuildRequest
@@ -128,9 +129,3 @@ class Compiler:
     def _surveyed(self, found: Survey) -> None:
         if found.dla_layers is not None:
             self.note(found.told())
-
-
-def show_seconds(seconds: float) -> str:
-    """Write a duration as people say it, e.g. ``3 min 12 s``."""
-    whole = round(seconds)
-    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"

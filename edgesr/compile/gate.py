@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,6 +66,8 @@ class Verdict:
         """Say what missed its threshold, worst value first named with its picture."""
         found = []
         name, lowest = self.worst
+        if lowest.psnr == -math.inf:
+            return [f"it gives NaN or infinite values on {name}"]
         if thresholds.min_psnr is not None and not lowest.psnr >= thresholds.min_psnr:
             found.append(f"PSNR {lowest.psnr:.1f} dB is below {thresholds.min_psnr:g} dB on {name}")
         name, lowest = min(self.pictures, key=lambda entry: entry[1].ssim)

@@ -24,15 +24,6 @@ def find_limits(device: Device, options: BuildOptions) -> Limits:
     return Limits(options.workspace or workspace, tuning)
 
 
-def parse_bytes(text: str) -> int:
-    """Read ``512M``, ``1G``, ``65536K`` or ``512MiB``; units are powers of 1024. Raise ValueError for anything else."""
-    words = text.strip().upper().removesuffix("B").removesuffix("I")
-    shift = {"K": 10, "M": 20, "G": 30}.get(words[-1:])
-    if shift is None or not words[:-1].isascii() or not words[:-1].isdigit() or len(words) > 12:
-        raise ValueError(f"expected a size such as 512M or 2G, got {text!r}")
-    return int(words[:-1]) << shift
-
-
 def show_bytes(count: int | None) -> str:
     """Write bytes as people say them, e.g. ``512 MiB``."""
     return "no limit" if count is None else f"{count / (1 << 20):g} MiB"

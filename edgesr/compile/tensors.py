@@ -7,7 +7,7 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,8 @@ from edgesr.compile.feeds import Feed, run_copies, run_network
 from edgesr.compile.gate import Verdict
 from edgesr.compile.graph import BOOL, FLOAT, HALF, INT32, INT64, UINT8, Graph
 from edgesr.compile.quality import Difference
-from edgesr.engines import open_backend
-from edgesr.errors import EdgesrError, InputError, ModelError
+from edgesr.engines import Backend, open_backend
+from edgesr.errors import BackendError, EdgesrError, InputError, ModelError
 from edgesr.image.source import open_source
 from edgesr.types import Array
 
@@ -36,8 +36,32 @@ class TensorProof:
 
     def compare(self, graph: Graph) -> Verdict:
         """Compare another form of the network with FP32: PSNR against each output's largest value; SSIM is NaN."""
+        return self._verdict(self._run(graph))
+
+    def compare_engine(self, backend: Backend, plan: Path) -> Verdict:
+        """Compare an engine on ``backend`` with FP32, on the same feeds."""
+        engine = backend.load(plan)
+        try:
+            runs = []
+            for number, feed in enumerate(self.feeds):
+                inputs = {}
+                for name, spec in engine.inputs.items():
+                    # Before 10 TensorRT takes 64-bit integers as 32-bit ones.
+                    inputs[name] = backend.empty(feed[name].shape, spec.dtype)
+                    inputs[name].copy_from(np.ascontiguousarray(feed[name], spec.dtype))
+                try:
+                    runs.append({name: buffer.numpy().copy() for name, buffer in engine.run(inputs).items()})
+                except BackendError as error:
+                    raise InputError(
+                        f"feed {number} cannot run on the engine: {error}; build it for such shapes"
+                    ) from None
+            return self._verdict(runs)
+        finally:
+            engine.close()
+
+    def _verdict(self, runs: Sequence[Mapping[str, Array]]) -> Verdict:
         results = []
-        for index, (found, expected) in enumerate(zip(self._run(graph), self._expected, strict=True)):
+        for index, (found, expected) in enumerate(zip(runs, self._expected, strict=True)):
             for name, values in expected.items():
                 if values.dtype.kind == "f":
                     results.append((f"{name!r} of feed {index}", _difference(found[name], values)))
@@ -54,10 +78,18 @@ class TensorProof:
             return run_copies(open_backend("cpu"), graph.bytes(), self.feeds, Path(folder))
 
 
-def tensor_feeds(graph: Graph, folder: str | os.PathLike[str] | None, count: int) -> tuple[list[Feed], str]:
-    """Return the feeds in the ``.npz`` files of a folder, or random ones; and a sentence that says which."""
+def tensor_feeds(
+    graph: Graph,
+    folder: str | os.PathLike[str] | None,
+    count: int,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> tuple[list[Feed], str]:
+    """Return the feeds in the ``.npz`` files of a folder, or random ones; and a sentence that says which.
+
+    Random ones have ``shapes`` where they are given, else the first sizes that the network takes.
+    """
     if folder is None:
-        return _random_feeds(graph), "random tensors, as none were given with --calib"
+        return _random_feeds(graph, shapes or {}), "random tensors, as none were given with --calib"
     paths = sorted(Path(folder).glob("*.npz"))
     if not paths:
         raise InputError(f"{os.fspath(folder)}: holds no .npz files; save one for each run, an array for each input")
@@ -82,12 +114,12 @@ def _read_feed(graph: Graph, path: Path) -> Feed:
     return {name: feed[name] for name in graph.inputs}
 
 
-def _random_feeds(graph: Graph) -> list[Feed]:
+def _random_feeds(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> list[Feed]:
     """Draw normal floats and small whole numbers, in the first size of dynamic dimensions that the network takes."""
     problem: EdgesrError | None = None
     for side in _SIDES:
         random = np.random.default_rng(0)
-        feeds = [{name: _random(graph, name, side, random) for name in graph.inputs} for _ in range(3)]
+        feeds = [{n: _random(graph, n, side, random, shapes.get(n)) for n in graph.inputs} for _ in range(3)]
         try:
             with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
                 for _ in run_network(open_backend("cpu"), graph.bytes(), feeds[:1], Path(folder)):
@@ -97,11 +129,11 @@ def _random_feeds(graph: Graph) -> list[Feed]:
     raise ModelError(f"{graph.source}: runs on no random tensors; give feeds as .npz files with --calib ({problem})")
 
 
-def _random(graph: Graph, name: str, side: int, random: np.random.Generator) -> Array:
+def _random(graph: Graph, name: str, side: int, random: np.random.Generator, given: tuple[int, ...] | None) -> Array:
     kind = graph.types.get(name)
     if kind not in _KINDS or name not in graph.shapes:
         raise ModelError(f"{graph.source}: the input {name!r} has no known type and shape; export it with them")
-    shape = [n if n > 0 else 1 if axis == 0 else side for axis, n in enumerate(graph.shapes[name])]
+    shape = given or [n if n > 0 else 1 if axis == 0 else side for axis, n in enumerate(graph.shapes[name])]
     if kind in (FLOAT, HALF):
         return random.standard_normal(shape).astype(_KINDS[kind])
     return random.integers(0, 2, shape).astype(_KINDS[kind])

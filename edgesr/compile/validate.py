@@ -41,9 +41,32 @@ def problems(graph: Graph, *, tensorrt: str | None = None) -> Iterator[str]:
         yield from operator_problems(graph, tensorrt)
 
 
+def nearest_table(version: tuple[int, ...]) -> str | None:
+    """Return the newest table of the same major version that is not newer, or its oldest; None for another major."""
+    tables = {tuple(int(n) for n in name.split(".")): name for name in support_table()["opsets"]}
+    same = sorted(key for key in tables if key[0] == version[0])
+    older = [key for key in same if key <= version[:2]]
+    return tables[(older or same)[-1 if older else 0]] if same else None
+
+
+def untold(graph: Graph, tensorrt: str) -> list[str]:
+    """Name the operators of which nothing says whether a TensorRT version takes them."""
+    entries = support_table()["operators"]
+    operators = dict.fromkeys(node.op_type for node in graph.nodes)
+    return [name for name in operators if tensorrt in entries.get(name, {}).get("untold_of", ())]
+
+
 def takers(graph: Graph) -> dict[str, str]:
-    """Return the first obstacle for every TensorRT version that has a table; an empty text where there is none."""
-    return {version: next(operator_problems(graph, version), "") for version in support_table()["opsets"]}
+    """Return the first obstacle for every TensorRT version that has a table; an empty text where there is none.
+
+    An operator of which no table tells is an obstacle too, in words that say so.
+    """
+    found = {}
+    for version in support_table()["opsets"]:
+        unclear = untold(graph, version)
+        doubt = f"no table says whether it takes {', '.join(unclear)}; its own parser decides" if unclear else ""
+        found[version] = next(operator_problems(graph, version), doubt)
+    return found
 
 
 def operator_problems(graph: Graph, tensorrt: str) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,15 @@ def tile_profile(package: ModelPackage, tile: int | None = None) -> Profile:
             least, most = (_image_shape(descriptor, *size) for size in tile_range(descriptor, tile))
         profile[tensor.name] = ShapeRange(least, most, most)
     return profile
+
+
+def image_size(package: ModelPackage, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int] | None:
+    """Return height and width of the picture among input shapes, None where its size is the network's own."""
+    shape = shapes.get(package.descriptor.parts[NETWORK].inputs["image"])
+    if shape is None:
+        return None
+    h, w = shape[2:] if package.descriptor.input.layout == "NCHW" else shape[1:3]
+    return h, w
 
 
 def with_fixed_size(package: ModelPackage, size: tuple[int, int]) -> ModelPackage:

@@ -25,6 +25,7 @@ def load(
     tta: bool = False,
     expects: Mapping[str, Any] | None = None,
     note: Callable[[str], None] = lambda text: None,
+    tick: Callable[[str, float | None], None] = lambda phase, last: None,
     **controls: Any,
 ) -> Restorer:
     """Load a model: a name (see ``edgesr models``), a package ``NAME.edgesr`` or folder, or a bare ``.onnx`` file.
@@ -37,7 +38,8 @@ def load(
     ``fidelity=1.0``.
 
     On TensorRT the network is compiled for one tile size when it is first used on a machine, which takes minutes;
-    ``note`` is told. Where ``auto`` chose TensorRT and it cannot compile the network, ONNX Runtime runs it.
+    ``note`` is told, and ``tick`` is called every fraction of a second with what the build does and how many seconds
+    the last one took. Where ``auto`` chose TensorRT and it cannot compile the network, ONNX Runtime runs it.
     """
     package = open_model(model, expects=expects)
     if package.descriptor.task != "restore":
@@ -52,7 +54,7 @@ def load(
     from edgesr.pipelines.compiled import load_compiled
 
     try:
-        return load_compiled(package, backend, tile=tile, note=note, **options)
+        return load_compiled(package, backend, tile=tile, note=note, tick=tick, **options)
     except (BackendError, BuildError, ModelError) as error:
         if device != "auto":
             raise

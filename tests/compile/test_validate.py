@@ -9,7 +9,7 @@ from edgesr.compile.graph import Graph
 from edgesr.compile.int8 import to_int8
 from edgesr.compile.nodes import make_node, make_weight
 from edgesr.compile.signatures import check_types
-from edgesr.compile.validate import problems, support_table
+from edgesr.compile.validate import nearest_table, problems, support_table, takers, untold
 from edgesr.errors import ModelError, UsageError
 from tests.compile import samples
 
@@ -119,3 +119,51 @@ def test_the_type_check_finds_what_a_strongly_typed_compiler_would(tmp_path):
         check_types(mixed)
     with pytest.raises(ModelError, match="no valid ONNX"):
         check_network(Graph(model, "network"))
+
+
+def one(operator: str, opset: int = 18) -> Graph:
+    node = make_node(operator, ["x"], ["y"], name="node")
+    borders = [[onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 4])] for name in "xy"]
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph([node], "g", *borders),
+        opset_imports=[onnx.helper.make_opsetid("", opset)],
+        ir_version=8,
+    )
+    return Graph(model, "one.onnx")
+
+
+def test_versions_say_what_they_take_and_what_nobody_tells():
+    denied, granted = takers(one("BitwiseNot")), takers(one("Mish"))
+    assert "is not known to TensorRT 10.16; use logical operators" in denied["10.16"]
+    assert denied["11.4"] == "no table says whether it takes BitwiseNot; its own parser decides"
+    assert granted["10.16"] == granted["11.4"] == ""
+    assert "Mish" in granted["8.6"] or "opset" in granted["8.6"]
+    assert untold(one("Mish"), "10.3") == ["Mish"]
+    assert takers(one("Relu", 17)) == dict.fromkeys(support_table()["opsets"], "")
+
+
+def test_tables_agree_with_each_other_and_every_entry_has_a_remedy():
+    table = support_table()
+    for name, entry in table["operators"].items():
+        assert entry["remedy"], name
+        told = {*entry["unknown_to"]}
+        assert told | {*entry.get("untold_of", ())} <= set(table["opsets"]), name
+        assert not told & {*entry.get("untold_of", ())}, name
+        # No version lost an operator that an older one has.
+        versions = list(table["opsets"])
+        assert versions[: len(told)] == entry["unknown_to"], name
+
+
+@pytest.mark.parametrize(
+    ("version", "table"),
+    [
+        ((8, 6, 1), "8.6"),
+        ((10, 0, 1), "10.3"),
+        ((10, 13, 3, 9), "10.13"),
+        ((10, 15), "10.13"),
+        ((11, 0), "11.4"),
+        ((12, 1), None),
+    ],
+)
+def test_the_nearest_table_is_of_the_same_major_version(version, table):
+    assert nearest_table(version) == table

@@ -48,8 +48,8 @@ def make_package(folder, *, channels=1, layout="NCHW", multiple=1, size=None, mi
 class Machine:
     """A machine with TensorRT and a GPU, here and in child processes."""
 
-    def __init__(self, version, monkeypatch, folder):
-        self.fake = FakeCudart()
+    def __init__(self, version, monkeypatch, folder, *gpus):
+        self.fake = FakeCudart(*gpus)
         self.double = Tensorrt(version, self.fake)
         self.monkeypatch = monkeypatch
         monkeypatch.setattr(edgesr.engines, "_tensorrt", self.open)

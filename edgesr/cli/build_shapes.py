@@ -1,0 +1,41 @@
+"""The shapes that ``edgesr build`` makes an engine for, out of its options."""
+
+from __future__ import annotations
+
+import argparse
+
+from edgesr.compile.shapes import Profile, ShapeRange, fit_profile, fixed, parse_shapes, ranged
+from edgesr.errors import UsageError
+from edgesr.model import ModelPackage
+from edgesr.model.onnx_file import OnnxGraph
+from edgesr.pipelines.compiled import tile_profile
+
+_SHAPES = ("shapes", "min_shapes", "opt_shapes", "max_shapes")
+
+
+def choose_profile(arguments: argparse.Namespace, package: ModelPackage | None, graph: OnnxGraph) -> Profile:
+    """Return the shapes to build for, out of ``--tile``, ``--shapes`` or the range, else the package's own tile."""
+    given = {name: parse_shapes(text) if (text := getattr(arguments, name)) else {} for name in _SHAPES}
+    range_given = any(given[name] for name in _SHAPES[1:])
+    if bool(given["shapes"]) + range_given + (arguments.tile is not None) > 1:
+        raise UsageError("give one of --tile, --shapes, or --min-shapes with --opt-shapes and --max-shapes")
+    profile: Profile = tile_profile(package, arguments.tile) if package else {}
+    if package is None and arguments.tile is not None:
+        profile = _square(graph, arguments.tile)
+    if given["shapes"]:
+        profile = {**profile, **fixed(given["shapes"])}
+    if range_given:
+        profile = {**profile, **ranged(given["min_shapes"], given["opt_shapes"], given["max_shapes"])}
+    declared = {tensor.name: tensor.shape for tensor in graph.inputs}
+    return fit_profile(profile, declared, source=arguments.onnx or arguments.model)
+
+
+def _square(graph: OnnxGraph, side: int) -> dict[str, ShapeRange]:
+    """Return the profile of a network whose dynamic inputs of four dimensions are pictures, NCHW, one at a time."""
+    shapes = {}
+    for tensor in graph.inputs:
+        dims = tensor.shape or ()
+        if any(n < 0 for n in dims):
+            sides = dict.fromkeys((2, 3), side) if len(dims) == 4 else {}
+            shapes[tensor.name] = tuple(sides.get(axis, 1) if n < 0 else n for axis, n in enumerate(dims))
+    return fixed(shapes)

@@ -1,0 +1,108 @@
+"""One network on its way to lower precision: what ``edgesr build`` tries, and what it compares with FP32."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgesr.cli.progress import Progress
+from edgesr.compile.artifact import gate_record
+from edgesr.compile.auto import Choice, Rank, Search
+from edgesr.compile.emulate import emulated
+from edgesr.compile.gate import DEFAULTS, Thresholds, Verdict, find_worst_layer, require
+from edgesr.compile.graph import Graph
+from edgesr.compile.ranges import Ranges
+from edgesr.compile.tensors import TensorProof
+from edgesr.compile.typed import Options, Precision, Typed, convert
+from edgesr.errors import ModelError
+from edgesr.pipelines.calibrate import PictureProof
+
+
+class Work:
+    """One network with everything that its other forms are made of and compared with."""
+
+    def __init__(
+        self, graph: Graph, ranges: Ranges, proof: PictureProof | TensorProof, arguments: argparse.Namespace
+    ) -> None:
+        self._graph = graph
+        self._ranges = ranges
+        self._proof = proof
+        self._arguments = arguments
+        self._options = Options(io=arguments.io, calibrator=arguments.calibrator, exclude=arguments.exclude)
+
+    def single(self, precision: Precision) -> Choice:
+        """Return the network in one precision; INT8 gives up as many layers as the gate demands."""
+        thresholds = self._thresholds(precision)
+        if "int8" in precision:
+            choice = self._searched(thresholds, lambda search: search.mixed(precision))
+            if choice is not None:
+                return choice
+        typed = convert(self._graph, self._ranges, precision, self._options)
+        if typed.quantized is not None and not typed.quantized.quantized:
+            raise ModelError(f"{self._graph.source}: has no layer that INT8 could take; use --fp16")
+        verdict = self.evaluate(typed)
+        self._require(verdict, thresholds, typed, "")
+        return Choice(typed, verdict)
+
+    def automatic(self, *, with_int8: bool, rank: Rank | None = None) -> Choice:
+        """Return the cheapest network that reaches the thresholds, by ``rank`` where it is given."""
+        thresholds = self._thresholds("fp16")
+        choice = self._searched(thresholds, lambda search: search.cheapest(with_int8=with_int8, rank=rank))
+        if choice is None:
+            raise ModelError(f"{self._graph.source}: --auto found nothing to choose from")
+        return choice
+
+    def evaluate(self, typed: Typed) -> Verdict:
+        """Compare a network with FP32, with FP16 rounded as it is stored."""
+        return self.compare(typed, emulated(typed.graph))
+
+    def compare(self, typed: Typed, graph: Graph) -> Verdict:
+        """Compare a network, or what imitates it, with FP32."""
+        if isinstance(self._proof, TensorProof):
+            return self._proof.compare(graph)
+        return self._proof.compare(replace(typed, graph=graph))
+
+    def engine_check(self, typed: Typed) -> Callable[[Verdict], dict[str, Any]]:
+        """Return what an engine's comparison must pass; FP32 on a GPU is TensorFloat-32, which rounds as FP16 does."""
+        asked: Precision = "fp16" if self._arguments.auto or typed.precision == "fp32" else typed.precision
+
+        def check(verdict: Verdict) -> dict[str, Any]:
+            self._require(verdict, self._thresholds(asked), typed, "'s engine")
+            return gate_record(verdict)
+
+        return check
+
+    def _require(self, verdict: Verdict, thresholds: Thresholds, typed: Typed, kind: str) -> None:
+        require(
+            verdict,
+            thresholds,
+            what=f"{Path(self._graph.source).name}{kind} in {typed.precision}",
+            worst_layer=lambda: find_worst_layer(
+                self._graph, emulated(typed.graph), self._proof.feed(verdict.worst[0]), among=typed.lowered()
+            ),
+        )
+
+    def _searched(self, thresholds: Thresholds, run: Callable[[Search], Choice | None]) -> Choice | None:
+        with Progress("layers quantised alone", quiet=self._arguments.json) as progress:
+            return run(
+                Search(
+                    self._graph,
+                    self._ranges,
+                    self._proof.feeds,
+                    self._options,
+                    evaluate=self.evaluate,
+                    thresholds=thresholds,
+                    on_step=progress.show,
+                )
+            )
+
+    def _thresholds(self, precision: Precision) -> Thresholds:
+        given = self._arguments
+        start = DEFAULTS["int8" if "int8" in precision else precision]
+        if isinstance(self._proof, TensorProof):
+            start = replace(start, min_ssim=None)
+        changes = {"min_psnr": given.min_psnr, "min_ssim": given.min_ssim, "max_abs": given.max_abs}
+        return replace(start, **{name: value for name, value in changes.items() if value is not None})
