@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from edgesr.compile.feeds import Feed, run_copies, run_network
+from edgesr.compile.feeds import Feed, run_copies, run_engine, run_network
 from edgesr.compile.gate import Verdict
 from edgesr.compile.graph import BOOL, FLOAT, HALF, INT32, INT64, UINT8, Graph
 from edgesr.compile.quality import Difference
 from edgesr.engines import Backend, open_backend
-from edgesr.errors import BackendError, EdgesrError, InputError, ModelError
+from edgesr.errors import EdgesrError, InputError, ModelError
 from edgesr.image.source import open_source
 from edgesr.types import Array
 
@@ -42,19 +42,7 @@ class TensorProof:
         """Compare an engine on ``backend`` with FP32, on the same feeds."""
         engine = backend.load(plan)
         try:
-            runs = []
-            for number, feed in enumerate(self.feeds):
-                inputs = {}
-                for name, spec in engine.inputs.items():
-                    # Before 10 TensorRT takes 64-bit integers as 32-bit ones.
-                    inputs[name] = backend.empty(feed[name].shape, spec.dtype)
-                    inputs[name].copy_from(np.ascontiguousarray(feed[name], spec.dtype))
-                try:
-                    runs.append({name: buffer.numpy().copy() for name, buffer in engine.run(inputs).items()})
-                except BackendError as error:
-                    raise InputError(
-                        f"feed {number} cannot run on the engine: {error}; build it for such shapes"
-                    ) from None
+            runs = [{name: np.array(v) for name, v in run.items()} for run in run_engine(backend, engine, self.feeds)]
             return self._verdict(runs)
         finally:
             engine.close()

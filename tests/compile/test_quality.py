@@ -64,7 +64,8 @@ def test_the_gate_names_the_worst_picture_and_layer():
 def test_a_candidate_that_yields_no_numbers_fails_every_gate():
     black = np.zeros((16, 16), np.float32)
     verdict = compare_pictures(run(math.nan), [Picture("a.png", black)], [black])
-    assert len(verdict.failures(Thresholds(10.0, 0.1, 0.5))) == 3
+    for thresholds in (Thresholds(10.0, 0.1, 0.5), Thresholds()):
+        assert verdict.failures(thresholds) == ["it gives NaN or infinite values on a.png"]
 
 
 def test_the_worst_layer_is_where_the_error_grows_most(tmp_path):
