@@ -33,7 +33,6 @@ from edgesr.errors import BackendError, UsageError
 from edgesr.model import ModelPackage
 from edgesr.model.onnx_file import read_graph
 from edgesr.pipelines.calibrate import PictureProof
-from edgesr.pipelines.compiled import image_size
 
 Check = Callable[[Verdict], dict[str, Any]]
 """Raises AccuracyError for a comparison that misses the gate, returns its record for one that passes."""
@@ -64,7 +63,6 @@ class EngineBuild:
     """Everything about the engine that is known before its network is converted; closes its backend with ``close``."""
 
     def __init__(self, arguments: argparse.Namespace, package: ModelPackage | None, onnx: Path) -> None:
-        self._package = package
         self._is_asked = is_asked(arguments)
         self._output = engine_file(arguments)
         check_engine_file(self._output)
@@ -177,8 +175,7 @@ class EngineBuild:
         with self._opened() as backend:
             if isinstance(proof, TensorProof):
                 return proof.compare_engine(backend, plan)
-            size = None if self._package is None else image_size(self._package, self.usual_shapes)
-            return proof.compare_engine(typed, backend, plan, size)
+            return proof.compare_engine(typed, backend, plan, self.options.profile)
 
     @contextmanager
     def _opened(self) -> Iterator[TrtBackend]:

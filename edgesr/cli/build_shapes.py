@@ -20,6 +20,8 @@ def choose_profile(arguments: argparse.Namespace, package: ModelPackage | None, 
     if bool(given["shapes"]) + range_given + (arguments.tile is not None) > 1:
         raise UsageError("give one of --tile, --shapes, or --min-shapes with --opt-shapes and --max-shapes")
     profile: Profile = tile_profile(package, arguments.tile) if package else {}
+    if arguments.dla is not None:  # which takes one shape for each input
+        profile = fixed({name: shapes.most for name, shapes in profile.items()})
     if package is None and arguments.tile is not None:
         profile = _square(graph, arguments.tile)
     if given["shapes"]:

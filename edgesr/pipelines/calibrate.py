@@ -13,13 +13,14 @@ import numpy as np
 from edgesr.compile.artifact import write_typed
 from edgesr.compile.feeds import Feed, FeedRecorder
 from edgesr.compile.gate import Picture, Verdict, compare_pictures
+from edgesr.compile.shapes import Profile
 from edgesr.compile.typed import Typed
 from edgesr.engines import Backend, open_backend
 from edgesr.errors import InputError
 from edgesr.image.convert import to_float
 from edgesr.model import ModelDescriptor, ModelPackage, open_package
 from edgesr.model.probing import smooth_picture
-from edgesr.pipelines.compiled import with_fixed_size
+from edgesr.pipelines.compiled import for_profile
 from edgesr.pipelines.restore import Restorer
 from edgesr.pipelines.sources import find_pictures, read_sources
 from edgesr.types import Array
@@ -95,12 +96,12 @@ class PictureProof:
             with Restorer(open_package(place), open_backend("cpu")) as restorer:
                 return compare_pictures(lambda picture: _run(restorer, picture), self._pictures, self._expected)
 
-    def compare_engine(self, typed: Typed, backend: Backend, plan: Path, size: tuple[int, int] | None) -> Verdict:
-        """Compare an engine of another form of the network, run in tiles of ``size``, with FP32; closes ``backend``."""
+    def compare_engine(self, typed: Typed, backend: Backend, plan: Path, profile: Profile) -> Verdict:
+        """Compare an engine of another form of the network with FP32, in tiles that it takes; closes ``backend``."""
         with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
             package = open_package(write_typed(Path(folder) / "candidate", self._package, typed, {}))
-            static = package if size is None else with_fixed_size(package, size)
-            with Restorer(static, backend, network=plan) as restorer:
+            fitting, tile = for_profile(package, profile)
+            with Restorer(fitting, backend, tile=tile, network=plan) as restorer:
                 return compare_pictures(lambda picture: _run(restorer, picture), self._pictures, self._expected)
 
     def feed(self, name: str) -> Feed:

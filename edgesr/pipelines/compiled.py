@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,19 +78,21 @@ def tile_profile(package: ModelPackage, tile: int | None = None) -> Profile:
     return profile
 
 
-def image_size(package: ModelPackage, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int] | None:
-    """Return height and width of the picture among input shapes, None where its size is the network's own."""
-    shape = shapes.get(package.descriptor.parts[NETWORK].inputs["image"])
-    if shape is None:
-        return None
-    h, w = shape[2:] if package.descriptor.input.layout == "NCHW" else shape[1:3]
-    return h, w
+def for_profile(package: ModelPackage, profile: Profile) -> tuple[ModelPackage, int | None]:
+    """Return the package and the tile side that run on an engine of this profile.
 
-
-def with_fixed_size(package: ModelPackage, size: tuple[int, int]) -> ModelPackage:
-    """Return the package as one whose network takes tiles of this height and width alone."""
+    An engine for every size up to its tile takes pictures as they are; any other is run in tiles of its usual size.
+    """
     descriptor = package.descriptor
-    return replace(package, descriptor=replace(descriptor, size=replace(descriptor.size, fixed=size)))
+    shapes = profile.get(descriptor.parts[NETWORK].inputs["image"])
+    if shapes is None:
+        return package, None
+    first = 2 if descriptor.input.layout == "NCHW" else 1
+    least, best, most = (shape[first : first + 2] for shape in (shapes.least, shapes.best, shapes.most))
+    if best == most and most[0] == most[1] and least == tile_range(descriptor, most[0])[0]:
+        return package, most[0]
+    size = replace(descriptor.size, fixed=(best[0], best[1]))
+    return replace(package, descriptor=replace(descriptor, size=size)), None
 
 
 def _image_shape(descriptor: ModelDescriptor, h: int, w: int) -> tuple[int, ...]:

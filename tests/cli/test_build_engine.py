@@ -92,7 +92,9 @@ def test_an_onnx_file_becomes_an_engine_file_with_its_record(version, monkeypatc
 
 def test_a_package_becomes_an_engine_file_for_the_tile_asked_for(machine, tmp_path, capsys):
     said = build(capsys, make_package(tmp_path), "--tile", "48", "-o", "tiny.plan", "--workspace", "64M")
-    assert opened(machine, tmp_path / "tiny.plan").profiles == [{"image": [[1, 1, 48, 48]] * 3}]
+    assert opened(machine, tmp_path / "tiny.plan").profiles == [
+        {"image": [[1, 1, 1, 1], [1, 1, 48, 48], [1, 1, 48, 48]]}
+    ]
     assert said["engine"]["facts"]["options"]["workspace"] == 64 << 20
     assert said["engine"]["limits"]["workspace"] == 64 << 20
     assert said["engine"]["proof"]["min_psnr"] > 120
@@ -379,3 +381,12 @@ def test_builds_killed_at_any_moment_leave_whole_files_or_none(tmp_path, monkeyp
     assert "damaged" not in finished.stderr
     assert output.read_bytes() == built
     assert record.exists()
+
+
+def test_a_package_for_given_shapes_is_compared_in_tiles_of_that_size(machine, tmp_path, capsys):
+    said = build(capsys, make_package(tmp_path), "--fp16", "--shapes", "image:1x1x40x56", "-o", "s.engine")
+    assert opened(machine, tmp_path / "s.engine").profiles == [{"image": [[1, 1, 40, 56]] * 3}]
+    assert said["engine"]["proof"]["min_psnr"] > 60
+    ranges = ["--min-shapes", "image:1x1x40x40", "--opt-shapes", "image:1x1x48x48", "--max-shapes", "image:1x1x64x64"]
+    said = build(capsys, make_package(tmp_path), "--fp16", *ranges, "-o", "r.engine")
+    assert said["engine"]["proof"]["min_psnr"] > 60
