@@ -10,6 +10,7 @@ from typing import Any
 
 from edgesr.cli.build_engine import BuiltEngine, EngineBuild
 from edgesr.cli.build_report import accuracy, finite, kept, ranking, versions
+from edgesr.cli.build_shapes import choose_profile
 from edgesr.cli.build_target import engine_file, is_asked, why_none
 from edgesr.cli.build_work import Work
 from edgesr.cli.output import note, result, result_json
@@ -19,12 +20,14 @@ from edgesr.compile.artifact import gate_record, write_onnx, write_typed
 from edgesr.compile.auto import Choice
 from edgesr.compile.graph import Graph
 from edgesr.compile.ranges import record_ranges
+from edgesr.compile.shapes import show_profile
 from edgesr.compile.simplify import simplify
 from edgesr.compile.tensors import TensorProof, tensor_feeds
 from edgesr.compile.typed import Precision, Typed
 from edgesr.compile.validate import takers
 from edgesr.errors import BackendError, BuildError, ModelError, UsageError
 from edgesr.model import ModelPackage
+from edgesr.model.onnx_file import read_graph
 from edgesr.model.rules import NETWORK
 from edgesr.pipelines.calibrate import PictureProof, calibration_pictures
 from edgesr.pipelines.load import open_model
@@ -115,7 +118,11 @@ class _Outcome:
 
     def _rehearse(self, engine: EngineBuild | None, why_no_engine: str) -> int:
         typed = self._choice.typed
-        plans = engine.plans(typed) if engine else {"no engine": why_no_engine}
+        plans = engine.plans(typed) if engine else {"no_engine": why_no_engine}
+        if engine is None and is_asked(self._arguments):
+            onnx = self._package.part_path(NETWORK) if self._package else Path(self._arguments.onnx)
+            profile = choose_profile(self._arguments, self._package, read_graph(onnx))
+            plans["shapes"] = show_profile(profile) or "its own sizes"
         if self._arguments.json:
             result_json(finite({"dry_run": True, **plans, "notes": self._said, **typed.document(), **self._record}))
             return 0

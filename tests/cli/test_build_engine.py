@@ -179,7 +179,8 @@ def test_a_dry_run_says_what_would_be_built_and_writes_nothing(machine, affine, 
 def test_a_dry_run_without_tensorrt_says_what_the_tables_know(affine, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     said = build(capsys, "--onnx", affine, *AFFINE, "--fp16", "--dry-run")
-    assert said["no engine"] == "TensorRT is not here"
+    assert said["no_engine"] == "TensorRT is not here"
+    assert said["shapes"] == "x:1x2x8x8"
     assert said["tensorrt"]["10.3"] == ""
     assert [path.name for path in tmp_path.iterdir()] == ["affine.onnx"]
 
