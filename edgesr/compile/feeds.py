@@ -29,6 +29,11 @@ class FeedRecorder:
         """Name of the backend behind it."""
         return self._backend.name
 
+    @property
+    def is_asynchronous(self) -> bool:
+        """False: feeds are kept in the order of the tiles."""
+        return False
+
     def load(self, path: Path) -> Engine:
         """Load a network whose runs are recorded."""
         return _RecordedEngine(self._backend.load(path), self.feeds)

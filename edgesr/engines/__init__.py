@@ -45,4 +45,4 @@ def open_backend(device: str = "auto", *, threads: int | None = None, providers:
 def _tensorrt(device: str = "tensorrt") -> Backend:
     from edgesr.engines.trt import TrtBackend
 
-    return TrtBackend(device)
+    return TrtBackend(device, is_mapped=None, overlap=True)

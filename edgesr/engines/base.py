@@ -43,6 +43,9 @@ class Buffer(Protocol):
     def copy_from(self, array: Array) -> None:
         """Enqueue a copy of ``array`` (same shape and dtype) into this buffer."""
 
+    def wait(self) -> None:
+        """Wait for the last run that writes this buffer."""
+
     def numpy(self) -> Array:
         """Wait for the work enqueued so far and return the content; valid until the next run that writes it."""
 
@@ -75,6 +78,10 @@ class Backend(Protocol):
     @property
     def name(self) -> str:
         """Short name with device, e.g. ``onnxruntime:cpu``."""
+
+    @property
+    def is_asynchronous(self) -> bool:
+        """Whether work goes on after it was enqueued, so that the next can be prepared meanwhile."""
 
     def load(self, path: Path) -> Engine:
         """Load a network file; raise ModelError if it is not one that this backend runs."""

@@ -125,6 +125,13 @@ class DeviceMemory:
                 on.wait(self._usage.copied)
         return Download(staging, self._copy(staging.ctypes.data, ptr, _TO_HOST, on))
 
+    def wait(self) -> None:
+        """Wait for ``ran``, or all work so far where it has no ``Copies``."""
+        if self._copies is not None and self.ran is not None:
+            self.ran.synchronize()
+        else:
+            self._stream.synchronize()
+
     def numpy(self) -> Array:
         """Wait for the work enqueued so far and return the content; valid until the next copy from or to here."""
         return self.download().numpy()

@@ -145,6 +145,10 @@ class PinnedBuffer:
         self._wait(after)
         np.copyto(content, array)
 
+    def wait(self) -> None:
+        """Wait for ``ran`` where it is known, else for all work so far."""
+        self._wait(None)
+
     def numpy(self) -> Array:
         """Wait for the work enqueued so far and return the memory itself, without a copy."""
         content = self._content()

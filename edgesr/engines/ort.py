@@ -81,6 +81,11 @@ class OrtBackend:
         """``onnxruntime:cpu`` or ``onnxruntime:cuda:N``."""
         return f"onnxruntime:{self._device_kind}" + (f":{self._device_id}" if self._device_kind == "cuda" else "")
 
+    @property
+    def is_asynchronous(self) -> bool:
+        """False: a run has ended when it returns."""
+        return False
+
     def load(self, path: Path) -> OrtEngine:
         """Open an ONNX file; external data is read from the file's own folder."""
         options = self._ort.SessionOptions()

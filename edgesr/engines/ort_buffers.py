@@ -36,6 +36,9 @@ class HostBuffer:
         check_copy(array, self.shape, self.dtype)
         np.copyto(self._array, array)
 
+    def wait(self) -> None:
+        """Return at once: a run has ended when it returns."""
+
     def numpy(self) -> Array:
         """Return the memory itself, without a copy."""
         return self._array
@@ -68,6 +71,9 @@ class OrtValueBuffer:
         """Copy ``array``, of this buffer's shape and dtype, to the device."""
         check_copy(array, self.shape, self.dtype)
         self._value.update_inplace(np.ascontiguousarray(array))
+
+    def wait(self) -> None:
+        """Return at once: a run has ended when it returns."""
 
     def numpy(self) -> Array:
         """Copy the content to the host."""

@@ -12,6 +12,7 @@ import numpy as np
 from edgesr.engines.base import Buffer
 from edgesr.engines.cuda import Device, Stream
 from edgesr.engines.cuda_memory import Copies, DeviceBuffer, ForeignBuffer, MappedBuffer
+from edgesr.engines.cuda_probe import is_mapped_faster
 from edgesr.engines.cudart import CudaRuntime
 from edgesr.engines.messages import explain
 from edgesr.engines.plan import read_plan_header
@@ -26,10 +27,10 @@ class TrtBackend:
 
     ``stream`` is a foreign stream to work on in place of an own one: an integer handle, or an object of pycuda, CuPy
     or PyTorch; its owner keeps it alive. ``graphs`` lets repeated runs be replayed as CUDA graphs. ``is_mapped`` puts
-    buffers into host memory that the GPU reads in place, worth it where both share one memory. With ``overlap`` copies
-    to and from a buffer wait for the last run with this buffer alone, not for runs with others: give kernels of your
-    own other buffers then. ``host_code`` allows
-    version-compatible engines, which bring code that runs on the CPU: allow it for files that you trust.
+    buffers into host memory that the GPU reads in place, worth it where both share one memory; None tries both with
+    the first engine. With ``overlap`` copies to and from a buffer wait for the last run with this buffer alone, not
+    for runs with others: give kernels of your own other buffers then. ``host_code`` allows version-compatible engines,
+    which bring code that runs on the CPU: allow it for files that you trust.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class TrtBackend:
         cuda: CudaRuntime | None = None,
         stream: Any = None,
         graphs: bool = True,
-        is_mapped: bool = False,
+        is_mapped: bool | None = False,
         overlap: bool = False,
         host_code: bool = False,
     ) -> None:
@@ -58,7 +59,8 @@ class TrtBackend:
         self._runtime.engine_host_code_allowed = host_code
         self._host_code = host_code
         self._graphs = graphs
-        self._buffer_type = MappedBuffer if is_mapped else DeviceBuffer
+        self._buffer_type: type[MappedBuffer] | type[DeviceBuffer] = MappedBuffer if is_mapped else DeviceBuffer
+        self._is_memory_chosen = is_mapped is not None
         self._copies = Copies(Stream(self._cuda, self._device), Stream(self._cuda, self._device)) if overlap else None
         self._activations = ActivationMemory(self._cuda, self._stream)
         # One enqueue at a time: the engines share the stream and its activation memory.
@@ -69,6 +71,11 @@ class TrtBackend:
     def name(self) -> str:
         """``tensorrt:N``."""
         return f"tensorrt:{self._device.index}"
+
+    @property
+    def is_asynchronous(self) -> bool:
+        """True: a run is enqueued when it returns."""
+        return True
 
     @property
     def tensorrt(self) -> TensorRt:
@@ -112,6 +119,9 @@ class TrtBackend:
                 graphs=self._graphs,
             )
             self._engines.add(loaded)
+            if not self._is_memory_chosen:
+                self._is_memory_chosen = True
+                self._buffer_type = self._faster_memory(loaded)
         return loaded
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Buffer:
@@ -142,6 +152,13 @@ class TrtBackend:
     def _require_open(self) -> None:
         if self._runtime is None:
             raise BackendError("the TensorRT backend is closed; open a new one")
+
+    def _faster_memory(self, loaded: TrtEngine) -> type[MappedBuffer] | type[DeviceBuffer]:
+        try:
+            return MappedBuffer if is_mapped_faster(self._stream, loaded.frames) else DeviceBuffer
+        except BackendError:
+            # No room for the trial, or outputs of unknown size; the runs themselves will tell.
+            return DeviceBuffer
 
     def _deserialize(self, path: Path) -> Any:
         try:

@@ -109,7 +109,7 @@ class Context:
             if given is not None and given.shape != shape:
                 return f"output {name!r} has shape {shape} for these inputs, got a buffer of {given.shape}"
             buffer = given or self._spare(name, shape, is_taken=outputs is None)
-            if given is not None or outputs is None:
+            if outputs is None:
                 self.outputs[name] = buffer
             if not self._native.set_tensor_address(name, buffer.ptr):
                 return f"refuses the address of output {name!r}"
@@ -124,9 +124,9 @@ class Context:
         """Enqueue one run, or record it where ``stream`` is being captured."""
         return bool(self._native.execute_async_v3(stream.handle))
 
-    def mark(self, inputs: Mapping[str, Buffer], stream: Stream) -> None:
+    def mark(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer], stream: Stream) -> None:
         """Tell the buffers of the run that was just enqueued which run it is."""
-        used = [b for b in (*self.outputs.values(), *inputs.values()) if isinstance(b, DeviceBuffer | MappedBuffer)]
+        used = [b for b in (*outputs.values(), *inputs.values()) if isinstance(b, DeviceBuffer | MappedBuffer)]
         if not used:
             return
         # The event is the first output's, recorded anew: other sets of buffers then have events of their own.

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
+
+import numpy as np
 
 from edgesr.engines.base import Buffer, TensorSpec
 from edgesr.engines.checks import check_tensors
 from edgesr.engines.cuda import Stream
 from edgesr.engines.cuda_graph import Graph, capture
+from edgesr.engines.cuda_probe import Allocate
 from edgesr.engines.messages import explain
 from edgesr.engines.trt_api import TensorRt
 from edgesr.engines.trt_context import Context, new_context
@@ -88,8 +91,30 @@ class TrtEngine:
                 self._set_up(context, inputs, outputs)
                 context.key = key if outputs is not None else None
             self._execute(context)
-            context.mark(inputs, self._stream)
-            return context.outputs if outputs is not None else context.take_outputs()
+            written = context.take_outputs() if outputs is None else outputs
+            context.mark(inputs, written, self._stream)
+            return written
+
+    def frames(self, allocate: Allocate) -> Callable[[], object]:
+        """Return a function that copies zeros in, runs and copies the results out, in buffers that ``allocate`` makes.
+
+        Inputs have the shapes that the engine was tuned for.
+        """
+        best = {name: shapes[1] for name, shapes in self._profiles[0].items()}
+        arrays = {name: np.zeros(best.get(name, spec.shape), spec.dtype) for name, spec in self._inputs.items()}
+        inputs = {name: allocate(array.shape, array.dtype) for name, array in arrays.items()}
+        for name, array in arrays.items():
+            inputs[name].copy_from(array)
+        outputs = {name: allocate(buffer.shape, buffer.dtype) for name, buffer in self.run(inputs).items()}
+
+        def frame() -> None:
+            for name, array in arrays.items():
+                inputs[name].copy_from(array)
+            self.run(inputs, outputs)
+            for buffer in outputs.values():
+                buffer.numpy()
+
+        return frame
 
     def close(self) -> None:
         """Wait for the runs, then free graphs, contexts and the engine in this order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -12,11 +13,12 @@ import numpy as np
 
 from edgesr.errors import OutOfMemoryError
 from edgesr.image.convert import to_float
+from edgesr.pipelines.ahead import run_ahead
 from edgesr.pipelines.augment import self_ensemble
 from edgesr.pipelines.network import RestoreNetwork, Settings, Timings, Workspace
 from edgesr.pipelines.planes import run_planes
 from edgesr.pipelines.reduce import reduce_channels
-from edgesr.pipelines.tilesize import smaller, tiles_for
+from edgesr.pipelines.tilesize import Tiles, smaller, tiles_for
 from edgesr.pipelines.tiling import Span, blend_tiles
 from edgesr.types import Array, FloatArray
 
@@ -54,33 +56,54 @@ def restore_bands(
         layers.append((slice(channels, channels + 1), np.dtype(np.float32)))
     factor = np.float32(descriptor.uncertainty.factor if descriptor.uncertainty else 1.0)
     tiles = tiles_for(descriptor, h, w, tile)
-    workspace = network.acquire()
-    try:
-        run = partial(_run_tile, workspace, reduced.pixels, settings=settings, tta=tta, timings=timings)
+    with ExitStack() as stack:
+        workspaces = [stack.enter_context(network.workspace())]
+        run = partial(_run_tile, pixels=reduced.pixels, settings=settings, tta=tta)
         while True:
             origin = (tiles.rows[0], tiles.columns[0])
             try:
-                first = run(*origin)
+                first = run(origin, workspace=workspaces[0], timings=timings)
                 break
             except (OutOfMemoryError, MemoryError) as error:
                 tiles = smaller(descriptor, h, w, tiles, error)
+        if network.backend.is_asynchronous and tiles.count > 1:
+            workspaces += _second(network, tiles, stack)
+        others = [(row, column) for row in tiles.rows for column in tiles.columns][1:]
+        # Each tile counts its own times: two may be under way.
+        spent = [Timings() for _ in workspaces]
+        runs = [
+            partial(run, workspace=workspace, timings=mine)
+            for workspace, mine in zip(reversed(workspaces), spent, strict=True)
+        ]
         finished = count(1)
+        take = stack.enter_context(run_ahead(others, runs))
 
         def run_once(row: Span, column: Span) -> FloatArray:
-            result = first if (row, column) == origin else run(row, column)
+            result = first if (row, column) == origin else take()
             if on_tile is not None:
                 on_tile(next(finished), tiles.count)
             return result
 
         for rows, *bound in blend_tiles(tiles.rows, tiles.columns, descriptor.scale, run_once, layers):
             yield Band(reduced.expand(rows), bound[0][..., 0] * factor if bound else None)
-    finally:
-        network.release(workspace)
+        for mine in spent:
+            timings.add(mine)
+
+
+def _second(network: RestoreNetwork, tiles: Tiles, stack: ExitStack) -> list[Workspace]:
+    """Return buffers for a second tile at a time, none where the device has no room for them."""
+    workspace = stack.enter_context(network.workspace())
+    try:
+        workspace.prepare(tiles.rows[0].size, tiles.columns[0].size)
+    except OutOfMemoryError:
+        return []
+    return [workspace]
 
 
 def _run_tile(
-    workspace: Workspace, pixels: Array, row: Span, column: Span, *, settings: Settings, tta: bool, timings: Timings
+    place: tuple[Span, Span], *, workspace: Workspace, pixels: Array, settings: Settings, tta: bool, timings: Timings
 ) -> FloatArray:
+    row, column = place
     descriptor = workspace.network.descriptor
     tile = to_float(pixels[row.start : row.start + row.size, column.start : column.start + column.size])
     missing = (row.size - tile.shape[0], column.size - tile.shape[1])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -30,6 +31,13 @@ class Timings:
     infer: float = 0.0
     d2h: float = 0.0
 
+    def add(self, other: Timings) -> None:
+        """Count the seconds of further work, which may have overlapped this."""
+        self.pre += other.pre
+        self.h2d += other.h2d
+        self.infer += other.infer
+        self.d2h += other.d2h
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -52,15 +60,16 @@ class RestoreNetwork:
         self._free: list[Workspace] = []
         self._check_roles()
 
-    def acquire(self) -> Workspace:
-        """Take a set of buffers for one picture; give it back with ``release``. Safe from any thread."""
+    @contextmanager
+    def workspace(self) -> Iterator[Workspace]:
+        """Lend a set of buffers for one picture. Safe from any thread."""
         with self.lock:
-            return self._free.pop() if self._free else Workspace(self)
-
-    def release(self, workspace: Workspace) -> None:
-        """Give a workspace back for the next picture."""
-        with self.lock:
-            self._free.append(workspace)
+            lent = self._free.pop() if self._free else Workspace(self)
+        try:
+            yield lent
+        finally:
+            with self.lock:
+                self._free.append(lent)
 
     def close(self) -> None:
         """Free the engine and all buffers."""
@@ -118,7 +127,8 @@ class Workspace:
         copied = perf_counter()
         with network.lock:
             network.engine.run(buffers.inputs, buffers.outputs)
-            network.backend.synchronize()
+        for buffer in buffers.outputs.values():
+            buffer.wait()
         ran = perf_counter()
         result = self._fetch(buffers.outputs, with_scale=settings.with_scale)
         done = perf_counter()
@@ -127,6 +137,10 @@ class Workspace:
         timings.infer += ran - copied
         timings.d2h += done - ran
         return result
+
+    def prepare(self, h: int, w: int) -> None:
+        """Allocate the buffers for pictures of this size."""
+        self._buffers(h, w)
 
     def _buffers(self, h: int, w: int) -> _ShapeBuffers:
         if (h, w) in self._shapes:

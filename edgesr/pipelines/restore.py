@@ -120,7 +120,7 @@ class Restorer:
         total = perf_counter() - start
         stages = asdict(timings)
         milliseconds = {name: seconds * 1e3 for name, seconds in stages.items()}
-        milliseconds |= {"post": (total - sum(stages.values())) * 1e3, "total": total * 1e3}
+        milliseconds |= {"post": max(0.0, total - sum(stages.values())) * 1e3, "total": total * 1e3}
         return Result(
             image=out if image.ndim == 3 else out[..., 0],
             std=bound,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edgesr.engines import open_backend
+from edgesr.engines import open_backend, trt
 from edgesr.engines.cuda import Device, Stream
+from edgesr.engines.cuda_memory import DeviceBuffer, MappedBuffer
+from edgesr.engines.cuda_probe import is_mapped_faster
 from edgesr.engines.cudart import CudaRuntime
 from edgesr.engines.ort import OrtBackend
 from edgesr.engines.trt import TrtBackend
@@ -21,6 +24,7 @@ from edgesr.errors import BackendError, ModelError, OutOfMemoryError, UsageError
 from tests import networks
 from tests.engines.doubles import DoubleBackend, build
 from tests.fakes.cudart import FakeCudart, Gpu
+from tests.fakes.dlpack import DlpackArray
 from tests.fakes.tensorrt import VERSIONS, Tensorrt
 
 FLOAT = np.dtype(np.float32)
@@ -301,6 +305,50 @@ def test_mapped_buffers_serve_as_inputs_and_outputs(tmp_path):
         backend.check()
 
 
+@pytest.mark.parametrize("is_faster", [True, False])
+def test_the_first_engine_decides_between_mapped_memory_and_copies(tmp_path, monkeypatch, is_faster):
+    for version in VERSIONS:
+        backend = DoubleBackend(version, is_mapped=None)
+        tried = []
+
+        def choose(stream, prepare, backend=backend, tried=tried):
+            # The clock is that of the fake GPU, on which mapped memory saves the copies, unless it is slow.
+            tried.append(1)
+            clock = lambda: backend.fake.stream(stream.handle).clock  # noqa: E731
+            found = is_mapped_faster(stream, prepare, clock=clock)
+            assert found
+            return is_faster
+
+        monkeypatch.setattr(trt, "is_mapped_faster", choose)
+        engine = backend.load(affine_plan(backend, tmp_path, name=f"{version}{is_faster}"))
+        backend.load(tmp_path / f"{version}{is_faster}.engine")
+        assert tried == [1]
+        assert isinstance(backend.empty((4,), FLOAT), MappedBuffer if is_faster else DeviceBuffer)
+        x = random(1, 2, 4, 4)
+        np.testing.assert_allclose(run_affine(backend, engine, x), x + 0.5, rtol=1e-6)
+        del engine
+        backend.check()
+
+
+def test_an_engine_that_cannot_be_tried_is_loaded_all_the_same(tmp_path):
+    for version in VERSIONS:
+        backend = DoubleBackend(version, is_mapped=None)
+        engine = backend.load(networks.compaction(tmp_path / f"{version}.onnx"))
+        assert isinstance(backend.empty((4,), FLOAT), DeviceBuffer)
+        out = engine.run({"x": filled(backend, np.array([1, -1, 2], np.float32))})["y"].numpy()
+        np.testing.assert_array_equal(out, [1, 2])
+        del engine, out
+        backend.check()
+
+
+def test_a_gpu_with_memory_of_its_own_tries_nothing(tmp_path):
+    backend = DoubleBackend("10.3.0", fake=FakeCudart(Gpu(is_integrated=False)), is_mapped=None)
+    backend.load(affine_plan(backend, tmp_path))
+    assert isinstance(backend.empty((4,), FLOAT), DeviceBuffer)
+    assert backend.fake.calls["TensorRT"] == 0
+    backend.check()
+
+
 def test_a_full_device_raises_out_of_memory(backend, tmp_path):
     engine = backend.load(affine_plan(backend, tmp_path))
     backend.fake.fail("cudaMalloc", 2)
@@ -332,6 +380,56 @@ def test_work_goes_onto_a_foreign_stream_and_leaves_it_to_its_owner(tmp_path):
         owner.synchronize()
         owner.close()
         backend.check()
+
+
+def test_dlpack_arrays_are_inputs_and_outputs_without_a_copy(backend, tmp_path):
+    engine = backend.load(affine_plan(backend, tmp_path))
+    x = random(1, 2, 4, 4)
+    theirs, result = filled(backend, x), backend.empty(x.shape, FLOAT)
+    arrays = [DlpackArray(theirs), DlpackArray(result)]
+    inputs = {"x": backend.foreign(arrays[0]), "gain": filled(backend, np.array([2], np.float32))}
+    outputs = {"y": backend.foreign(arrays[1])}
+    for _ in range(3):
+        engine.run(inputs, outputs)
+    assert (inputs["x"].ptr, outputs["y"].ptr) == (theirs.ptr, result.ptr)
+    assert all(array.asked == [backend.stream.handle] for array in arrays)
+    np.testing.assert_allclose(result.numpy(), x * 2 + 0.5, rtol=1e-6)
+    backend.synchronize()
+    del inputs, outputs
+    gc.collect()
+    assert [array.deleted for array in arrays] == [1, 1]
+
+
+def test_threads_that_share_an_engine_take_turns(backend, tmp_path):
+    engine, failures, inside = backend.load(affine_plan(backend, tmp_path)), [], []
+    machine = backend.double.machine
+    enqueue = machine.enqueue
+
+    def alone(*args):
+        inside.append(threading.get_ident())
+        assert set(inside) == {threading.get_ident()}, "two runs of one engine at a time"
+        time.sleep(0.0005)
+        done = enqueue(*args)
+        inside.clear()
+        return done
+
+    machine.enqueue = alone
+
+    def work(seed):
+        try:
+            for turn in range(8):
+                x = random(1, 2, 3 + seed, 4, seed=10 * seed + turn)
+                np.testing.assert_allclose(run_affine(backend, engine, x, 2.0), x * 2 + 0.5, rtol=1e-6)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    machine.enqueue = enqueue
 
 
 def test_arrays_of_other_libraries_are_inputs_without_a_copy(backend, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -14,9 +15,12 @@ from edgesr.compile.engine_cache import EngineCache
 from edgesr.engines.cudart import CudaRuntime
 from edgesr.engines.trt import TrtBackend
 from edgesr.engines.trt_api import TensorRt
+from edgesr.engines.trt_engine import TrtEngine
 from edgesr.errors import BackendError, BuildError, UsageError
 from edgesr.model import ModelDescriptor, Part, Preprocessing, SizeRequirements, write_package
 from edgesr.pipelines.load import load
+from edgesr.pipelines.network import Workspace
+from edgesr.pipelines.tilesize import tiles_for
 from tests import networks
 from tests.fakes.cudart import FakeCudart
 from tests.fakes.tensorrt import VERSIONS, Tensorrt
@@ -57,7 +61,9 @@ class Machine:
         monkeypatch.setenv("DOUBLE_TENSORRT_VERSION", version)
 
     def open(self, device="tensorrt"):
-        return TrtBackend(device, tensorrt=TensorRt(self.double.module), cuda=CudaRuntime(self.fake, "fake"))
+        return TrtBackend(
+            device, tensorrt=TensorRt(self.double.module), cuda=CudaRuntime(self.fake, "fake"), overlap=True
+        )
 
     def fail(self, **faults):
         self.monkeypatch.setenv("DOUBLE_TENSORRT_FAULTS", json.dumps(faults))
@@ -186,3 +192,52 @@ def test_other_backends_cannot_run_engines(package):
 
     with pytest.raises(BackendError, match="cannot run TensorRT engines"):
         load_compiled(open_package(package), open_backend("cpu"))
+
+
+def test_the_next_tile_is_enqueued_before_the_last_one_is_fetched(one_machine, package, monkeypatch):
+    image = picture(120, 130)
+    with load(package, "tensorrt", tile=48) as compiled, load(package, "cpu", threads=1, tile=48) as reference:
+        expected, tiles = reference(image), tiles_for(compiled.descriptor, *image.shape, 48).count
+        order: list[str] = []
+        run, fetch = TrtEngine.run, Workspace._fetch
+
+        def noted_run(self, inputs, outputs=None):
+            order.append("run")
+            return run(self, inputs, outputs)
+
+        def noted_fetch(self, outputs, *, with_scale):
+            fetched, deadline = order.count("fetch"), time.monotonic() + 20
+            # The first tile is run alone, to learn whether the device has room for it.
+            while fetched and order.count("run") < min(fetched + 2, tiles):
+                assert time.monotonic() < deadline, "the next tile waits for this one"
+                time.sleep(0.001)
+            order.append("fetch")
+            return fetch(self, outputs, with_scale=with_scale)
+
+        monkeypatch.setattr(TrtEngine, "run", noted_run)
+        monkeypatch.setattr(Workspace, "_fetch", noted_fetch)
+        done: list[int] = []
+        bands = compiled.bands(image[..., None], on_tile=lambda number, count: done.append(number))
+        np.testing.assert_array_equal(np.concatenate([band.rows for band in bands])[..., 0], expected)
+        assert done == list(range(1, tiles + 1))
+        assert order.count("run") == order.count("fetch") == tiles
+
+
+def test_without_room_for_a_second_tile_they_run_one_by_one(one_machine, package):
+    with load(package, "tensorrt", tile=48) as compiled, load(package, "cpu", threads=1, tile=48) as reference:
+        image = picture(60, 130)
+        compiled(picture(48, 48))
+        # The first two allocations of a second set of buffers fail.
+        workspace = compiled._network._free[0]
+        assert workspace._shapes
+        one_machine.fake.fail("cudaMalloc", *[0] * 2, 2)
+        np.testing.assert_array_equal(compiled(image), reference(image))
+
+
+def test_a_picture_that_is_given_up_leaves_the_network_usable(one_machine, package):
+    with load(package, "tensorrt", tile=48) as compiled, load(package, "cpu", threads=1, tile=48) as reference:
+        image = picture(200, 130)
+        bands = compiled.bands(image[..., None])
+        next(bands)
+        bands.close()
+        np.testing.assert_array_equal(compiled(image), reference(image))
