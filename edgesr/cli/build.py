@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from edgesr.cli.build_compare import document as compared
+from edgesr.cli.build_compare import show
 from edgesr.cli.build_engine import BuiltEngine, EngineBuild
 from edgesr.cli.build_report import accuracy, finite, kept, ranking, versions
 from edgesr.cli.build_shapes import choose_profile
@@ -18,6 +21,7 @@ from edgesr.cli.progress import Progress
 from edgesr.cli.run import expectations
 from edgesr.compile.artifact import gate_record, write_onnx, write_typed
 from edgesr.compile.auto import Choice
+from edgesr.compile.compare import Comparison
 from edgesr.compile.graph import Graph
 from edgesr.compile.ranges import record_ranges
 from edgesr.compile.shapes import show_profile
@@ -113,7 +117,8 @@ class _Outcome:
         place = output or (plan.path if plan else "")
         where = f"its engine is {plan.path}" if plan else f"no engine was built: {why_no_engine or 'it failed'}"
         headline = f"{typed.summary()}; " + ("" if output is None else "runs on any CPU; ") + where
-        self._tell([headline, *self._said], str(place), plan)
+        layers = self._work.layers(typed, engine if plan else None) if self._arguments.compare else {}
+        self._tell([headline, *self._said], str(place), plan, layers)
         return 0
 
     def _rehearse(self, engine: EngineBuild | None, why_no_engine: str) -> int:
@@ -123,12 +128,16 @@ class _Outcome:
             onnx = self._package.part_path(NETWORK) if self._package else Path(self._arguments.onnx)
             profile = choose_profile(self._arguments, self._package, read_graph(onnx))
             plans["shapes"] = show_profile(profile) or "its own sizes"
+        layers = self._work.layers(typed) if self._arguments.compare else {}
         if self._arguments.json:
-            result_json(finite({"dry_run": True, **plans, "notes": self._said, **typed.document(), **self._record}))
+            compared_layers = {"comparison": compared(layers)} if layers else {}
+            told = {"dry_run": True, **plans, "notes": self._said, **typed.document(), **self._record}
+            result_json(finite({**told, **compared_layers}))
             return 0
         result(f"would build: {typed.summary()}")
         for name, value in plans.items():
             result(f"{name.replace('_', ' ')}: {value}")
+        show(layers, as_json=False)
         for text in (*self._said, "nothing was written, as --dry-run was given"):
             note(text)
         return 0
@@ -157,12 +166,13 @@ class _Outcome:
             raise UsageError(f"{output}: a network that is no picture-to-picture model is written as .onnx")
         return write_onnx(output, typed)
 
-    def _tell(self, said: list[str], output: str, plan: BuiltEngine | None) -> None:
+    def _tell(self, said: list[str], output: str, plan: BuiltEngine | None, layers: Mapping[str, Comparison]) -> None:
         typed, choice = self._choice.typed, self._choice
         if plan is not None:
             said = [*said, plan.told()]
         if not self._arguments.json:
             result(output)
+            show(layers, as_json=False)
             for text in (*said, *kept(typed)):
                 note(text)
             return
@@ -177,6 +187,8 @@ class _Outcome:
         document["milliseconds"] = dict(choice.milliseconds)
         document["sensitivity"] = [asdict(loss) for loss in choice.losses]
         document["engine"] = plan.document() if plan else None
+        if layers:
+            document["comparison"] = compared(layers)
         result_json(finite(document))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,13 @@ from edgesr.cli.build_shapes import choose_profile
 from edgesr.cli.build_target import engine_file, is_asked
 from edgesr.cli.engine_file import check_engine_file, timings_beside, write_engine
 from edgesr.cli.spinner import Spinner
+from edgesr.compile.compare import Comparison
+from edgesr.compile.compare_engine import compare_engine
 from edgesr.compile.compiler import Compiler, Source, Tuning
 from edgesr.compile.configure import require_lockable
 from edgesr.compile.durations import show_seconds
 from edgesr.compile.engine_time import engine_time
+from edgesr.compile.feeds import Feed
 from edgesr.compile.gate import Verdict
 from edgesr.compile.graph import Graph
 from edgesr.compile.limits import show_bytes
@@ -126,6 +129,13 @@ class EngineBuild:
             )
         with self._opened() as backend:
             return engine_time(backend, plan, self.usual_shapes)
+
+    def layers(self, graph: Graph, typed: Typed, feeds: Sequence[Feed], threshold: float) -> Comparison:
+        """Compare the layers of an engine with FP32; it is built for this with every tensor as an output."""
+        with self._opened() as backend, self._spinner:
+            return compare_engine(
+                graph, typed.graph, feeds, backend, precisions=typed.precisions(), threshold=threshold
+            )
 
     def plans(self, typed: Typed) -> dict[str, Any]:
         """Say what would be built, as TensorRT reads the network; raise BuildError for what it does not take."""

@@ -62,6 +62,15 @@ def add_build(commands: Any, parents: list[Parser]) -> None:
     group.add_argument(
         "--max-abs", type=_number, metavar="0..1", help="largest difference, as a fraction of full range"
     )
+    group = build.add_argument_group("layers")
+    group.add_argument("--compare", action="store_true", help="compare every layer with FP32; list the first and worst")
+    group.add_argument(
+        "--compare-threshold",
+        type=_number,
+        default=0.01,
+        metavar="0..1",
+        help="relative error from which a layer counts as departing (default: 0.01)",
+    )
 
 
 def _add_engine(group: Any) -> None:

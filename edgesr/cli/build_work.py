@@ -8,13 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edgesr.cli.build_compare import RUNS, compare_typed, show
+from edgesr.cli.build_engine import EngineBuild
 from edgesr.cli.progress import Progress
 from edgesr.compile.artifact import gate_record
 from edgesr.compile.auto import Choice, Rank, Search
+from edgesr.compile.compare import Comparison
 from edgesr.compile.emulate import emulated
 from edgesr.compile.gate import DEFAULTS, Thresholds, Verdict, find_worst_layer, require
 from edgesr.compile.graph import Graph
 from edgesr.compile.ranges import Ranges
+from edgesr.compile.sensitivity import spread
 from edgesr.compile.tensors import TensorProof
 from edgesr.compile.typed import Options, Precision, Typed, convert
 from edgesr.errors import ModelError
@@ -65,6 +69,14 @@ class Work:
             return self._proof.compare(graph)
         return self._proof.compare(replace(typed, graph=graph))
 
+    def layers(self, typed: Typed, engine: EngineBuild | None = None) -> dict[str, Comparison]:
+        """Compare the layers of a network with FP32, and those of its engine where there is one."""
+        threshold = self._arguments.compare_threshold
+        found = {"onnx": compare_typed(self._graph, typed, self._proof.feeds, threshold)}
+        if engine is not None:
+            found["engine"] = engine.layers(self._graph, typed, spread(self._proof.feeds, RUNS), threshold)
+        return found
+
     def engine_check(self, typed: Typed) -> Callable[[Verdict], dict[str, Any]]:
         """Return what an engine's comparison must pass; FP32 on a GPU is TensorFloat-32, which rounds as FP16 does."""
         asked: Precision = "fp16" if self._arguments.auto or typed.precision == "fp32" else typed.precision
@@ -76,6 +88,8 @@ class Work:
         return check
 
     def _require(self, verdict: Verdict, thresholds: Thresholds, typed: Typed, kind: str) -> None:
+        if self._arguments.compare and verdict.failures(thresholds):
+            show(self.layers(typed), as_json=self._arguments.json)
         require(
             verdict,
             thresholds,

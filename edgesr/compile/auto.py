@@ -32,6 +32,7 @@ class Trial:
     cost: float
     """Estimated arithmetic, 1 for FP32; see ``cost``."""
     psnr: float
+    worst_picture: str
     passed: bool
 
 
@@ -117,8 +118,10 @@ class Search:
             full = self.plain("fp32")
             passed += [full] if full is not None else []
         if not passed:
+            tried = ", ".join(f"{it.precision} {it.psnr:.1f} dB on {it.worst_picture}" for it in self._trials)
             raise AccuracyError(
-                f"{self._graph.source}: no precision reaches the gate, not even FP32; allow more with --min-psnr"
+                f"{self._graph.source}: no precision reaches the gate, not even FP32 ({tried}); allow more with "
+                "--min-psnr"
             )
         times, refused = _measured(passed, rank) if rank is not None else ({}, {})
         ranks = [times.get(choice.typed.precision, math.inf) if times else cost(choice.typed) for choice in passed]
@@ -127,8 +130,8 @@ class Search:
 
     def _note(self, typed: Typed, verdict: Verdict, skipped: int) -> bool:
         passed = not verdict.failures(self._thresholds)
-        psnr = verdict.worst[1].psnr
-        self._trials.append(Trial(typed.precision, skipped, cost(typed), psnr, passed))
+        name, worst = verdict.worst
+        self._trials.append(Trial(typed.precision, skipped, cost(typed), worst.psnr, name, passed))
         return passed
 
 
