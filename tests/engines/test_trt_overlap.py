@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import re
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -135,3 +137,26 @@ def test_mapped_buffers_wait_for_their_own_runs_alone(tmp_path):
         process(backend, backend.load(affine_plan(backend, tmp_path, name=version)), 6)
         assert backend.fake.calls["cudaMemcpyAsync"] == 0
         backend.check()
+
+
+def test_a_frame_in_the_steady_state_allocates_nothing(backend, tmp_path):
+    frame = Frame(backend, backend.load(affine_plan(backend, tmp_path)))
+    x, result = random(*SHAPE), np.empty(SHAPE, np.float32)
+
+    def run(times):
+        for _ in range(times):
+            frame.start(x)
+            np.copyto(result, frame.result())
+
+    run(4)
+    before = backend.fake.calls.copy()
+    tracemalloc.start()
+    run(2)
+    first = tracemalloc.take_snapshot()
+    run(200)
+    grown = tracemalloc.take_snapshot().compare_to(first, "filename")
+    tracemalloc.stop()
+    asked = backend.fake.calls - before
+    assert not {name for name in asked if re.search(r"Alloc|Malloc|Create|Instantiate|Free|Destroy", name)}
+    assert asked["cudaGraphLaunch"] == 202
+    assert [entry for entry in grown if "/edgesr/" in entry.traceback[0].filename and entry.size_diff > 4000] == []
