@@ -22,7 +22,7 @@ def simplify(graph: Graph, feeds: Sequence[Feed]) -> tuple[Graph, str]:
     try:
         import onnxsim
     except ImportError:
-        return graph, "onnxsim is not installed, so the graph was not simplified"
+        return graph, "not simplified: for that, pip install 'edgesr[build]' (onnxsim)"
     except Exception as error:  # a build for another system raises what it likes
         return graph, f"onnxsim does not start ({' '.join(str(error).split())[:100]}), so the graph was not simplified"
     try:

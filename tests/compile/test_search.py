@@ -4,11 +4,13 @@ import sys
 import types
 
 import numpy as np
+import onnx
 import pytest
 
 from edgesr.compile.auto import Search
 from edgesr.compile.emulate import emulated
 from edgesr.compile.gate import Thresholds, Verdict
+from edgesr.compile.graph import Graph
 from edgesr.compile.int8 import QuantizeOptions
 from edgesr.compile.quality import Difference
 from edgesr.compile.sensitivity import LayerLoss, fewest_skips, spread, sweep
@@ -20,10 +22,6 @@ from tests.compile import samples
 
 def fragile(tmp_path):
     """The body with one layer whose input has a huge outlier, so that INT8 loses nearly everything there."""
-    import onnx
-
-    from edgesr.compile.graph import Graph
-
     graph = samples.body(tmp_path)
     values = graph.array("w1").copy()
     values[:, 1:] *= 0.001
@@ -138,6 +136,20 @@ def test_a_simplified_network_is_taken_when_its_outputs_stay(tmp_path, monkeypat
     assert simpler is not graph
 
 
+def test_onnxsim_itself_folds_what_does_nothing(tmp_path):
+    pytest.importorskip("onnxsim", reason="onnxsim is not installed")
+    graph, data = samples.body(tmp_path), samples.feeds()
+    model = graph.copy()
+    name = model.graph.output[0].name
+    producer = next(node for node in model.graph.node if name in node.output)
+    producer.output[list(producer.output).index(name)] = "before"
+    model.graph.node.append(onnx.helper.make_node("Identity", ["before"], ["twice"]))
+    model.graph.node.append(onnx.helper.make_node("Identity", ["twice"], [name]))
+    simpler, said = simplify(Graph(model, graph.source), data)
+    assert len(simpler.nodes) == len(graph.nodes)
+    assert said == f"onnxsim made {len(graph.nodes)} nodes of {len(graph.nodes) + 2}"
+
+
 def test_a_simplified_network_whose_outputs_move_is_refused(tmp_path, monkeypatch):
     graph, data = samples.body(tmp_path), samples.feeds()
 
@@ -154,7 +166,9 @@ def test_a_simplified_network_whose_outputs_move_is_refused(tmp_path, monkeypatc
 def test_without_onnxsim_or_with_a_broken_one_the_graph_stays(tmp_path, monkeypatch):
     graph, data = samples.body(tmp_path), samples.feeds()
     monkeypatch.setitem(sys.modules, "onnxsim", None)
-    assert simplify(graph, data) == (graph, "onnxsim is not installed, so the graph was not simplified")
+    kept, said = simplify(graph, data)
+    assert kept is graph
+    assert "edgesr[build]" in said
 
     def fail(model):
         raise RuntimeError("unknown operator\nFoo")
