@@ -29,19 +29,29 @@ def downscale(image: Array, scale: int, kernel: Kernel = "cubic") -> Array:
     if kernel == "area":
         blocks = image.reshape(height // scale, scale, width // scale, scale, channels)
         return np.asarray(blocks.mean(axis=(1, 3), dtype=image.dtype))
-    if kernel == "cubic":
-        centre = (scale - 1) / 2
-        first = int(np.floor(centre)) - 1
-        taps = _cubic(np.arange(first, first + 4) - centre, OPENCV_A)
-        return _shrink(_shrink(image, scale, taps, first, 0), scale, taps, first, 1)
-    if kernel == "antialiased":
-        first = scale // 2 - 2 * scale
-        taps = _cubic((np.arange(first, first + 4 * scale + 1) + 0.5) / scale - 0.5, PILLOW_A)
-        norm = [_shrink(np.ones((n, 1, 1)), scale, taps, first, 0, edge=False) for n in (height, width)]
-        shrunk = _shrink(_shrink(image, scale, taps, first, 0, edge=False), scale, taps, first, 1, edge=False)
-        shrunk /= (norm[0] * norm[1].transpose(1, 0, 2)).astype(image.dtype)
-        return shrunk
-    raise InputError(f"there is no kernel {kernel!r}; use cubic, area or antialiased")
+    taps, first = _taps(scale, kernel)
+    edge = kernel != "antialiased"
+    shrunk = _shrink(_shrink(image, scale, taps, first, 0, edge=edge), scale, taps, first, 1, edge=edge)
+    if not edge:
+        shrunk /= _norm(height, width, scale, taps, first).astype(image.dtype)
+    return shrunk
+
+
+def downscale_transposed(image: Array, scale: int, kernel: Kernel = "cubic") -> Array:
+    """Return the transpose of ``downscale`` applied to float ``(H, W, C)``: a new ``(H * scale, W * scale, C)``.
+
+    ``(downscale(x) * y).sum() == (x * downscale_transposed(y)).sum()`` for any x and y.
+    """
+    _check(image, scale)
+    if kernel == "area":
+        enlarged = np.repeat(np.repeat(image, scale, axis=0), scale, axis=1)
+        return np.asarray(enlarged * image.dtype.type(1.0 / scale**2))
+    taps, first = _taps(scale, kernel)
+    edge = kernel != "antialiased"
+    if not edge:
+        height, width = (n * scale for n in image.shape[:2])
+        image = image / _norm(height, width, scale, taps, first).astype(image.dtype)
+    return _spread(_spread(image, scale, taps, first, 0, edge=edge), scale, taps, first, 1, edge=edge)
 
 
 def upscale(image: Array, scale: int) -> Array:
@@ -57,6 +67,24 @@ def _check(image: Array, scale: int) -> None:
         )
     if scale < 1:
         raise InputError(f"scale must be a whole number of at least 1, got {scale}")
+
+
+def _taps(scale: int, kernel: Kernel) -> tuple[Array, int]:
+    """Return the weights of a kernel along one axis, and which pixel of a block of ``scale`` has the first."""
+    if kernel == "cubic":
+        centre = (scale - 1) / 2
+        first = int(np.floor(centre)) - 1
+        return _cubic(np.arange(first, first + 4) - centre, OPENCV_A), first
+    if kernel == "antialiased":
+        first = scale // 2 - 2 * scale
+        return _cubic((np.arange(first, first + 4 * scale + 1) + 0.5) / scale - 0.5, PILLOW_A), first
+    raise InputError(f"there is no kernel {kernel!r}; use cubic, area or antialiased")
+
+
+def _norm(height: int, width: int, scale: int, taps: Array, first: int) -> Array:
+    """Return what is left of the kernel's sum where it hangs over the border, float64 ``(H / scale, W / scale, 1)``."""
+    rows, columns = (_shrink(np.ones((n, 1, 1)), scale, taps, first, 0, edge=False) for n in (height, width))
+    return np.asarray(rows * columns.transpose(1, 0, 2))
 
 
 def _cubic(distance: Array, a: float) -> Array:
@@ -76,6 +104,25 @@ def _shrink(image: Array, scale: int, taps: Array, first: int, axis: int, *, edg
     parts = [start + k for k in range(len(taps))]
     span = (number - 1) * scale + 1
     return _weighted_sum([_along(padded, at, at + span, scale, axis) for at in parts], taps, image.dtype)
+
+
+def _spread(image: Array, scale: int, taps: Array, first: int, axis: int, *, edge: bool) -> Array:
+    """Return the transpose of ``_shrink``: what fell on the edge pixel from outside is added to it, or dropped."""
+    number = image.shape[axis]
+    length = number * scale
+    before, after = max(0, -first), max(0, (number - 1) * scale + first + len(taps) - length)
+    shape = list(image.shape)
+    shape[axis] = before + length + after
+    padded = np.zeros(shape, image.dtype)
+    start, span = max(0, first), (number - 1) * scale + 1
+    for k, tap in enumerate(taps.astype(image.dtype)):
+        if tap:
+            _along(padded, start + k, start + k + span, scale, axis)[...] += tap * image
+    if edge:
+        for outside, at in ((slice(0, before), before), (slice(before + length, None), before + length - 1)):
+            beyond = padded[outside] if axis == 0 else padded[:, outside]
+            _along(padded, at, at + 1, 1, axis)[...] += beyond.sum(axis=axis, keepdims=True)
+    return _along(padded, before, before + length, 1, axis)
 
 
 def _enlarge(image: Array, scale: int, axis: int) -> Array:
