@@ -12,6 +12,7 @@ from edgesr.model.descriptor import (
     SizeRequirements,
     Uncertainty,
 )
+from edgesr.model.diffusion import Diffusion
 from edgesr.model.package import ModelPackage, open_package, verify, write_package
 from edgesr.model.registry import DEFAULT_MODEL, ModelInfo, add, find, list_models, remove
 
@@ -30,6 +31,7 @@ _HOMES = {
 __all__ = [
     "DEFAULT_MODEL",
     "Control",
+    "Diffusion",
     "ModelDescriptor",
     "ModelInfo",
     "ModelPackage",

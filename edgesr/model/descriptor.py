@@ -8,6 +8,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 from edgesr.errors import ModelError
+from edgesr.model.diffusion import Diffusion
 from edgesr.model.rules import disagreements
 from edgesr.model.schema import show, violations
 
@@ -100,6 +101,8 @@ class ModelDescriptor:
     degradation: Mapping[str, Any] | None = None
     """The downscalers that the model inverts and what tells them apart, see docs/model-package.md."""
     schedule: Mapping[str, Any] | None = None
+    """``scheduler_config.json`` as diffusers writes it, see docs/diffusion.md."""
+    diffusion: Diffusion | None = None
     labels: tuple[str, ...] | None = None
     golden: Mapping[str, str] | None = None
     """Files of a reference input and output: ``{"input": "golden/input.png", "output": "golden/output.png"}``."""
@@ -185,6 +188,8 @@ def _build(document: Mapping[str, Any]) -> ModelDescriptor:
         values["size"] = _size(document["size"])
     if values.get("uncertainty") is not None:
         values["uncertainty"] = Uncertainty(**document["uncertainty"])
+    if values.get("diffusion") is not None:
+        values["diffusion"] = Diffusion.from_json(document["diffusion"])
     if values.get("labels") is not None:
         values["labels"] = tuple(document["labels"])
     values["quality"] = tuple(document.get("quality", ()))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from edgesr.model.diffusion_rules import diffusion_disagreements
+
 if TYPE_CHECKING:
     from edgesr.model.descriptor import Control, ModelDescriptor
 
@@ -27,6 +29,8 @@ def disagreements(descriptor: ModelDescriptor) -> Iterator[str]:
     yield from _estimator(descriptor)
     if descriptor.task == "restore":
         yield from _restore(descriptor)
+    if descriptor.task == "latent-diffusion":
+        yield from diffusion_disagreements(descriptor)
 
 
 def _numbers(descriptor: ModelDescriptor) -> Iterator[str]:

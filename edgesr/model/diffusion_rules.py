@@ -1,0 +1,78 @@
+"""Agreements between the fields of a latent diffusion's descriptor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgesr.model.descriptor import ModelDescriptor
+
+ENCODER, UNET, DECODER = "encoder", "unet", "decoder"
+"""The parts of a latent diffusion; the encoder may be missing where nothing needs the encoded input."""
+_ROLES = {
+    ENCODER: (("image",), ("latent",)),
+    UNET: (("state", "timestep", "condition"), ("prediction",)),
+    DECODER: (("latent",), ("image",)),
+}
+
+
+def diffusion_disagreements(descriptor: ModelDescriptor) -> Iterator[str]:
+    """Yield ``path: what is wrong`` for what a latent diffusion needs and does not have."""
+    around = descriptor.diffusion
+    if around is None:
+        yield "diffusion: task latent-diffusion needs it"
+        return
+    if descriptor.schedule is None:
+        yield "schedule: task latent-diffusion needs a scheduler_config.json"
+    for name in (UNET, DECODER):
+        if name not in descriptor.parts:
+            known = ", ".join(sorted(descriptor.parts)[:5])
+            yield f"parts: task latent-diffusion needs a part named {name!r}, got {known}"
+    if ENCODER not in descriptor.parts and around.conditioning != "none" and around.condition == "latent":
+        yield f"diffusion.condition: 'latent' needs a part named {ENCODER!r}"
+    if (descriptor.input_channels, descriptor.output_channels) not in ((1, 1), (3, 3)):
+        yield (
+            "input_channels: a latent diffusion maps 1 channel to 1 or 3 to 3, got "
+            f"{descriptor.input_channels} and {descriptor.output_channels}"
+        )
+    if descriptor.input.layout != "NCHW":
+        yield "input.layout: a latent diffusion takes NCHW"
+    if around.fidelity is not None and around.samples < 2:
+        yield "diffusion.fidelity: needs samples of 2 or more"
+    yield from _sizes(descriptor)
+    yield from _roles(descriptor)
+
+
+def _sizes(descriptor: ModelDescriptor) -> Iterator[str]:
+    """Tiles and padded pictures must have whole latents."""
+    around, scale = descriptor.diffusion, descriptor.scale
+    if around is None:
+        return
+    for path, value in (("tile", descriptor.tile), ("size.multiple", descriptor.size.multiple)):
+        if value is not None and value * scale % around.latent_factor:
+            yield f"{path}: {value} x scale {scale} is not divisible by latent_factor {around.latent_factor}"
+    if around.condition == "image" and around.conditioning != "none" and scale % around.latent_factor:
+        yield f"diffusion.condition: 'image' needs a scale that latent_factor {around.latent_factor} divides, got {scale}"
+
+
+def _roles(descriptor: ModelDescriptor) -> Iterator[str]:
+    for name, part in descriptor.parts.items():
+        if name not in _ROLES:
+            yield f"parts.{name}: a latent diffusion has {', '.join(_ROLES)}"
+            continue
+        for side, roles, known in (("inputs", part.inputs, _ROLES[name][0]), ("outputs", part.outputs, _ROLES[name][1])):
+            for role in roles:
+                if role not in known:
+                    yield f"parts.{name}.{side}.{role}: must be {' or '.join(known)}"
+            optional = ("timestep", "condition")
+            for role in known:
+                if role not in roles and role not in optional:
+                    yield f"parts.{name}.{side}: must name the tensor of role {role!r}"
+            if len(set(roles.values())) < len(roles):
+                yield f"parts.{name}.{side}: two roles name the same tensor"
+    around = descriptor.diffusion
+    if around is not None and UNET in descriptor.parts:
+        is_separate = "condition" in descriptor.parts[UNET].inputs
+        if is_separate != (around.conditioning == "separate"):
+            yield f"diffusion.conditioning: 'separate' goes with the role 'condition' of {UNET}, and only with it"
