@@ -72,6 +72,16 @@ def smallest_tile(*, radius: int, blend: int, multiple: int = 1) -> int:
     return round_up(2 * radius + 3 * blend + 2 * multiple, multiple)
 
 
+def span_weights(span: Span) -> FloatArray:
+    """Return the share of a tile in the blend of all, float32 ``(size,)``; at every place the shares sum to one."""
+    weights = np.zeros(span.size, np.float32)
+    low, high = span.low - span.start, span.high - span.start
+    weights[low:high] = 1.0
+    weights[low : low + span.blend_before] = _rising(span.blend_before)
+    weights[high : high + span.blend_after] = 1.0 - _rising(span.blend_after)
+    return weights
+
+
 def round_up(value: int, multiple: int) -> int:
     """Return the least multiple of ``multiple`` that is not below ``value``."""
     return -(-value // multiple) * multiple
@@ -128,7 +138,12 @@ def _kept(span: Span, scale: int) -> slice:
 def _mix(new: FloatArray, old: FloatArray, *, axis: int) -> None:
     """Fade ``new`` in over ``old`` along ``axis`` with half a cosine, in place; the two weights add to one."""
     n = new.shape[axis]
-    weight = (0.5 - 0.5 * np.cos(np.pi * (np.arange(n) + 0.5) / n)).astype(np.float32)
+    weight = _rising(n)
     weight = weight.reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
     new *= weight
     new += old * (1 - weight)
+
+
+def _rising(n: int) -> FloatArray:
+    """Return half a cosine from 0 to 1, float32 ``(n,)``."""
+    return (0.5 - 0.5 * np.cos(np.pi * (np.arange(n) + 0.5) / max(n, 1))).astype(np.float32)

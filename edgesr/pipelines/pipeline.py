@@ -1,0 +1,216 @@
+"""What all pipelines from picture to picture have in common: calls, files, threads."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from edgesr.engines.base import Backend
+from edgesr.errors import AccuracyError, UsageError
+from edgesr.image import Metadata
+from edgesr.image.convert import check_pixels
+from edgesr.image.resample import KERNELS, Kernel
+from edgesr.model.package import ModelPackage
+from edgesr.pipelines.bands import Band
+from edgesr.pipelines.network import Timings
+from edgesr.pipelines.result import Result
+from edgesr.pipelines.sources import Sources, read_sources
+from edgesr.types import Array
+
+_Self = TypeVar("_Self", bound="PicturePipeline")
+
+
+class PicturePipeline(ABC):
+    """A model on a device that makes pictures of pictures; thread-safe.
+
+    ``color`` names the order of colour pictures that are passed in and returned, ``"rgb"`` or ``"bgr"``.
+    """
+
+    unit = "tiles"
+    """What ``on_tile`` of ``bands`` counts."""
+
+    def __init__(self, package: ModelPackage, backend: Backend, *, color: Literal["rgb", "bgr"] = "rgb") -> None:
+        if color not in ("rgb", "bgr"):
+            raise UsageError(f"color must be 'rgb' or 'bgr', got {color!r}")
+        self.descriptor = package.descriptor
+        self.package = package
+        self._color = color
+        self._backend = backend
+        self._executor: ThreadPoolExecutor | None = None
+        self._executor_lock = threading.Lock()
+
+    @property
+    def scale(self) -> int:
+        """Enlargement in each direction."""
+        return self.descriptor.scale
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about this model, such as what was inferred about a bare ONNX file."""
+        return self.package.notes
+
+    @property
+    def device(self) -> str:
+        """Runtime and device, e.g. ``onnxruntime:cpu``."""
+        return self._backend.name
+
+    @abstractmethod
+    def bands(
+        self,
+        pixels: Array,
+        *,
+        uncertainty: bool = False,
+        timings: Timings | None = None,
+        on_tile: Callable[[int, int], None] | None = None,
+        **controls: Any,
+    ) -> Iterator[Band]:
+        """Yield the result for ``(H, W, C)`` RGB pixels in bands of finished rows; ``on_tile`` is told done and all."""
+
+    @abstractmethod
+    def settings(self, **controls: Any) -> dict[str, Any]:
+        """Return what identifies a result beside model and picture, as a user would give it."""
+
+    @abstractmethod
+    def kernels(self, **controls: Any) -> tuple[Kernel, ...]:
+        """Return the downscalers that may have made the input; the result is measured against the best of them."""
+
+    @abstractmethod
+    def _free(self) -> None:
+        """Free the networks."""
+
+    def __call__(self, image: Array, **controls: Any) -> Array:
+        """Restore one picture: numpy ``(H, W)`` or ``(H, W, C)``, C in grey, grey+alpha, colour, colour+alpha.
+
+        uint8, uint16, or floats in [0, 1] (computed and returned as float32). Same channels and rank out.
+        """
+        return self.restore(image, **controls).image
+
+    def restore(
+        self,
+        image: Array,
+        *,
+        uncertainty: bool = False,
+        max_residual: float | None = None,
+        metadata: Metadata | None = None,
+        source: str | None = None,
+        on_tile: Callable[[int, int], None] | None = None,
+        **controls: Any,
+    ) -> Result:
+        """Restore one picture, as in a call, and return it with timings, and the error map with ``uncertainty``.
+
+        ``max_residual`` is the largest ``Result.residual`` that is no AccuracyError. ``metadata`` is kept for
+        ``Result.save``, ``source`` names the picture in ``Result.meta``. An exception raised by ``on_tile`` cancels.
+        """
+        start = perf_counter()
+        pixels = self._swapped(check_pixels(image))
+        timings = Timings()
+        h, w, c = pixels.shape
+        out: Array = np.empty((h * self.scale, w * self.scale, c), pixels.dtype)
+        bound = np.empty(out.shape[:2], np.float32) if uncertainty else None
+        y = 0
+        for band in self.bands(pixels, uncertainty=uncertainty, timings=timings, on_tile=on_tile, **controls):
+            rows = slice(y, y + band.rows.shape[0])
+            out[rows] = band.rows
+            if bound is not None:
+                bound[rows] = band.bound
+            y = rows.stop
+        out = self._swapped(out)
+        total = perf_counter() - start
+        stages = asdict(timings)
+        milliseconds = {name: seconds * 1e3 for name, seconds in stages.items()}
+        milliseconds |= {"post": (total - sum(stages.values())) * 1e3, "total": total * 1e3}
+        result = Result(
+            image=out if image.ndim == 3 else out[..., 0],
+            std=bound,
+            timings=milliseconds,
+            meta={"source": source, **self.meta(**controls)},
+            source=image,
+            metadata=metadata or Metadata(format="PNG"),
+            descriptor=self.descriptor,
+        )
+        if max_residual is not None:
+            check_residual(result.residual, max_residual, self.descriptor.name)
+        return result
+
+    def predict(self, sources: Sources, *, stream: bool = False, **options: Any) -> Iterator[Result] | list[Result]:
+        """Restore files, folders, globs, arrays or lists of them; ``options`` as for ``restore``.
+
+        With ``stream`` the results come one by one, so that any number of pictures fits into memory.
+        """
+        results = (
+            self.restore(
+                self._swapped(item.pixels) if item.path else item.pixels,
+                metadata=item.metadata,
+                source=item.name,
+                **options,
+            )
+            for item in read_sources(sources)
+        )
+        return results if stream else list(results)
+
+    def submit(self, image: Array, **options: Any) -> Future[Result]:
+        """Restore one picture on a worker thread; ``options`` as for ``restore``."""
+        with self._executor_lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="edgesr")
+            return self._executor.submit(self.restore, image, **options)
+
+    def meta(self, **controls: Any) -> dict[str, Any]:
+        """Describe what is run: model, version, scale, device, downscaler and settings."""
+        descriptor = self.descriptor
+        return {
+            "model": descriptor.name,
+            "version": descriptor.version,
+            "scale": descriptor.scale,
+            "device": self.device,
+            "color": self._color,
+            "degradation": (descriptor.degradation or {}).get("kernel"),
+            "controls": self.settings(**controls),
+        }
+
+    def close(self) -> None:
+        """Finish submitted pictures and free the networks; closing twice is allowed."""
+        if self._executor is not None:
+            self._executor.shutdown()
+        self._free()
+        self._backend.close()
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _swapped(self, pixels: Array) -> Array:
+        """Convert ``(H, W, C)`` between RGB and the pipeline's colour order."""
+        if self._color == "rgb" or pixels.shape[2] < 3:
+            return pixels
+        return np.concatenate([pixels[..., 2::-1], pixels[..., 3:]], axis=2)
+
+
+def declared_kernels(degradation: Any) -> tuple[Kernel, ...]:
+    """Return the downscalers that ``degradation`` of model.json names, as far as edgesr has them."""
+    declared = degradation or {}
+    names = [declared.get("kernel"), *declared.get("also", ())]
+    return tuple(kernel for name in names for kernel in KERNELS if kernel == name)
+
+
+def check_residual(found: float | None, allowed: float, what: str) -> None:
+    """Raise AccuracyError for a result that disagrees with its input by more than ``allowed`` grey levels."""
+    if found is None:
+        raise UsageError(f"{what} names no downscaler, so no residual can be measured; leave out the limit")
+    if not found <= allowed:
+        raise AccuracyError(
+            f"{what}: made small again, the result differs from the input by {found:.3g} grey levels beyond clipping "
+            f"and rounding, more than {allowed:g}; nothing is written"
+        )
