@@ -21,12 +21,12 @@ from edgesr.image.convert import from_float
 from edgesr.image.source import shown
 from edgesr.image.writer import RowWriter
 from edgesr.pipelines.convention import check_convention
-from edgesr.pipelines.restore import Restorer
+from edgesr.pipelines.pipeline import PicturePipeline
 from edgesr.types import Array
 
 
 def restore_file(
-    job: Job, restorer: Restorer, arguments: argparse.Namespace, progress: Progress | None
+    job: Job, restorer: PicturePipeline, arguments: argparse.Namespace, progress: Progress | None
 ) -> dict[str, Any]:
     """Restore ``job.source`` into ``job.target`` and return the record for the manifest."""
     try:
@@ -39,7 +39,9 @@ def restore_file(
         raise type(error)(f"{shown(job.source)}: {error}") from error
 
 
-def _restore(job: Job, restorer: Restorer, arguments: argparse.Namespace, progress: Progress | None) -> dict[str, Any]:
+def _restore(
+    job: Job, restorer: PicturePipeline, arguments: argparse.Namespace, progress: Progress | None
+) -> dict[str, Any]:
     start = perf_counter()
     with silence(unless=arguments.debug):
         picture = read(job.source, max_pixels=arguments.max_pixels)
@@ -89,7 +91,7 @@ def _restore(job: Job, restorer: Restorer, arguments: argparse.Namespace, progre
     return record
 
 
-def _note_convention(record: dict[str, Any], frame: Array, restorer: Restorer) -> None:
+def _note_convention(record: dict[str, Any], frame: Array, restorer: PicturePipeline) -> None:
     """Record whether a frame looks like what the model was made for: the first frame's facts, or a later problem's."""
     checked = check_convention(restorer.descriptor, frame)
     known = record.get("convention")
@@ -103,7 +105,7 @@ def _discard_map(job: Job, maps: RowWriter | None) -> None:
         job.error_map.unlink(missing_ok=True)
 
 
-def _map_writer(path: Path, picture: Picture, scale: int, restorer: Restorer) -> RowWriter:
+def _map_writer(path: Path, picture: Picture, scale: int, restorer: PicturePipeline) -> RowWriter:
     h, w, _ = picture.frames[0].shape
     uncertainty = restorer.descriptor.uncertainty
     coverage = uncertainty.coverage if uncertainty else 0.0
@@ -122,7 +124,7 @@ def _map_writer(path: Path, picture: Picture, scale: int, restorer: Restorer) ->
     )
 
 
-def _with_provenance(metadata: Metadata, restorer: Restorer) -> Metadata:
+def _with_provenance(metadata: Metadata, restorer: PicturePipeline) -> Metadata:
     controls = ", ".join(f"{name}={value}" for name, value in restorer.meta()["controls"].items())
     text = {
         "Software": f"edgesr {__version__}",

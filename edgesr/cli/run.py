@@ -19,7 +19,7 @@ from edgesr.errors import BackendError, InputError
 from edgesr.image.output import remove_leftovers
 from edgesr.model import DEFAULT_MODEL
 from edgesr.pipelines.load import load
-from edgesr.pipelines.restore import Restorer
+from edgesr.pipelines.pipeline import PicturePipeline
 
 _CONTROLS = ("fidelity", "degradation", "consistency")
 _BAD_PICTURE = (InputError, BackendError)
@@ -59,7 +59,7 @@ def execute(arguments: argparse.Namespace) -> int:
     return InputError.exit_code if failed else 0
 
 
-def open_restorer(arguments: argparse.Namespace) -> Restorer:
+def open_restorer(arguments: argparse.Namespace) -> PicturePipeline:
     """Load the model that the arguments name, with its controls."""
     controls = {name: getattr(arguments, name) for name in _CONTROLS if getattr(arguments, name) is not None}
     with Spinner(quiet=arguments.json) as spinner:
@@ -88,7 +88,7 @@ def expectations(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _restore_one(jobs: list[Job], restorer: Restorer, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def _restore_one(jobs: list[Job], restorer: PicturePipeline, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     (job,) = jobs
     try:
         with Progress("tiles", quiet=arguments.json) as progress:
@@ -103,7 +103,7 @@ def _restore_one(jobs: list[Job], restorer: Restorer, arguments: argparse.Namesp
     return [record]
 
 
-def _restore_all(jobs: list[Job], restorer: Restorer, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def _restore_all(jobs: list[Job], restorer: PicturePipeline, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Restore many pictures, going on past bad ones; what a manifest says is done is not done again."""
     options = {
         **restorer.meta(),
@@ -129,7 +129,7 @@ def _restore_all(jobs: list[Job], restorer: Restorer, arguments: argparse.Namesp
 
 
 def _restore_next(
-    job: Job, restorer: Restorer, arguments: argparse.Namespace, manifest: Manifest | None
+    job: Job, restorer: PicturePipeline, arguments: argparse.Namespace, manifest: Manifest | None
 ) -> dict[str, Any]:
     if manifest is not None:
         finished = None if arguments.restart else manifest.finished(job)

@@ -57,7 +57,7 @@ class ResidualMeter:
         self._bounds = Bounds.of(pixels)
         self._scale = scale
         self._sums = dict.fromkeys(kernels, 0.0)
-        self._window = np.empty((0, pixels.shape[1] * scale, pixels.shape[2]), np.float32)
+        self._window: Array = np.empty((0, pixels.shape[1] * scale, pixels.shape[2]), np.float32)
         self._top = 0
         self._done = 0
 

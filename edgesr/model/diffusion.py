@@ -19,7 +19,7 @@ class Diffusion:
     scaling_factor: float = 1.0
     shift_factor: float = 0.0
     upsampling: Literal["bicubic", "none"] = "bicubic"
-    """How the input is enlarged to the output's size before it is encoded; ``none`` if the encoder takes it as it is."""
+    """How the input is enlarged to the output's size before it is encoded; ``none``: the encoder takes it as it is."""
     conditioning: Literal["none", "joined", "separate"] = "none"
     """Whether the network takes a condition behind the channels of the state, or as an input of its own."""
     condition: Literal["latent", "image"] = "latent"

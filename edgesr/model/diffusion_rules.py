@@ -45,15 +45,15 @@ def diffusion_disagreements(descriptor: ModelDescriptor) -> Iterator[str]:
 
 
 def _sizes(descriptor: ModelDescriptor) -> Iterator[str]:
-    """Tiles and padded pictures must have whole latents."""
+    """Sizes that cannot be padded must have whole latents."""
     around, scale = descriptor.diffusion, descriptor.scale
     if around is None:
         return
-    for path, value in (("tile", descriptor.tile), ("size.multiple", descriptor.size.multiple)):
-        if value is not None and value * scale % around.latent_factor:
-            yield f"{path}: {value} x scale {scale} is not divisible by latent_factor {around.latent_factor}"
+    for value in descriptor.size.fixed or ():
+        if value * scale % around.latent_factor:
+            yield f"size.fixed: {value} x scale {scale} is not divisible by latent_factor {around.latent_factor}"
     if around.condition == "image" and around.conditioning != "none" and scale % around.latent_factor:
-        yield f"diffusion.condition: 'image' needs a scale that latent_factor {around.latent_factor} divides, got {scale}"
+        yield f"diffusion.condition: 'image' needs a scale that {around.latent_factor} (latent_factor) divides, got {scale}"
 
 
 def _roles(descriptor: ModelDescriptor) -> Iterator[str]:
@@ -61,7 +61,10 @@ def _roles(descriptor: ModelDescriptor) -> Iterator[str]:
         if name not in _ROLES:
             yield f"parts.{name}: a latent diffusion has {', '.join(_ROLES)}"
             continue
-        for side, roles, known in (("inputs", part.inputs, _ROLES[name][0]), ("outputs", part.outputs, _ROLES[name][1])):
+        for side, roles, known in (
+            ("inputs", part.inputs, _ROLES[name][0]),
+            ("outputs", part.outputs, _ROLES[name][1]),
+        ):
             for role in roles:
                 if role not in known:
                     yield f"parts.{name}.{side}.{role}: must be {' or '.join(known)}"

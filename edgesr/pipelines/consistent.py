@@ -15,7 +15,7 @@ from edgesr.types import FloatArray
 def consistent_bands(
     bands: Iterator[FloatArray], bounds: Bounds, scale: int, kernel: Kernel, *, projection: Projection, strength: float
 ) -> Iterator[FloatArray]:
-    """Yield float32 ``(h, W, C)`` bands that agree with the small picture of ``bounds``; heights may differ from those given.
+    """Yield float32 ``(h, W, C)`` bands of other heights that agree with the small picture of ``bounds``.
 
     Each row is projected together with ``REACH`` small rows around it, beyond which none has an influence.
     """

@@ -2,26 +2,88 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
-from pathlib import Path
-from time import perf_counter
 from typing import Any, Literal
 
-import numpy as np
-
 from edgesr.engines.base import Backend
-from edgesr.errors import AccuracyError, UsageError
-from edgesr.image import Metadata
-from edgesr.image.convert import check_pixels
+from edgesr.errors import UsageError
+from edgesr.image.resample import Kernel
 from edgesr.model.package import ModelPackage
 from edgesr.pipelines.bands import Band
-from edgesr.pipelines.diffusion_bands import diffuse_bands
+from edgesr.pipelines.diffusion_bands import Walk, diffuse_bands
 from edgesr.pipelines.diffusion_network import DiffusionNetwork
-from edgesr.pipelines.diffusion_options import DiffusionOptions, resolve
+from edgesr.pipelines.diffusion_options import DiffusionOptions, Resolved, resolve
 from edgesr.pipelines.latent_tiles import latent_tiles
 from edgesr.pipelines.network import Timings
 from edgesr.pipelines.pipeline import PicturePipeline
-from edgesr.pipelines.result import Result
+from edgesr.schedule import ScheduleConfig
 from edgesr.types import Array
+
+BATCH = 4
+
+
+class LatentDiffusion(PicturePipeline):
+    """A latent diffusion on a device: call it with a picture, and get the same one from the same seed.
+
+    Thread-safe. ``tile`` is the tile side in input pixels (default: what the network was trained with); ``batch`` is
+    how many tiles or samples are run at once. Further keywords are the fields of ``DiffusionOptions``: ``steps``,
+    ``sampler``, ``seed``, ``strength``, ``consistency``, ``samples``, ``fidelity``, ``degradation``; in each call, too.
+    """
+
+    unit = "steps"
+
+    def __init__(
+        self,
+        package: ModelPackage,
+        backend: Backend,
+        *,
+        color: Literal["rgb", "bgr"] = "rgb",
+        tile: int | None = None,
+        batch: int = BATCH,
+        **options: Any,
+    ) -> None:
+        super().__init__(package, backend, color=color)
+        if batch < 1:
+            raise UsageError(f"batch must be at least 1, got {batch}")
+        self._config = ScheduleConfig.from_json(self.descriptor.schedule, source=f"model {self.descriptor.name}")
+        self._options = DiffusionOptions().changed(options)
+        self._tile = tile
+        self._batch = batch
+        latent_tiles(self.descriptor, 1, 1, tile)
+        resolved = self._resolved({})
+        self._network = DiffusionNetwork(package, backend)
+        self._network.step(resolved.schedule)
+
+    def bands(
+        self,
+        pixels: Array,
+        *,
+        uncertainty: bool = False,
+        timings: Timings | None = None,
+        on_tile: Callable[[int, int], None] | None = None,
+        **controls: Any,
+    ) -> Iterator[Band]:
+        """Make the picture of ``(H, W, C)`` RGB pixels and yield it in bands of rows; ``on_tile`` is told steps.
+
+        With ``uncertainty`` each band has the standard deviation of the samples, of which there must be two or more.
+        """
+        options = self._resolved(controls)
+        if uncertainty and options.samples < 2:
+            raise UsageError("uncertainty is how much samples differ; give --samples 2 or more with it")
+        walk = Walk(self._network, options, self._tile, self._batch, timings or Timings(), on_tile)
+        return diffuse_bands(walk, pixels, with_deviation=uncertainty)
+
+    def settings(self, **controls: Any) -> dict[str, Any]:
+        """Return steps, sampler, first timestep, seed, consistency, samples and fidelity."""
+        return dict(self._resolved(controls).shown)
+
+    def kernels(self, **controls: Any) -> tuple[Kernel, ...]:
+        """Return the downscaler that is taken for the one that made the input."""
+        kernel = self._resolved(controls).kernel
+        return (kernel,) if kernel else ()
+
+    def _resolved(self, given: dict[str, Any]) -> Resolved:
+        return resolve(self.descriptor, self._config, self._options.changed(given))
+
+    def _free(self) -> None:
+        self._network.close()

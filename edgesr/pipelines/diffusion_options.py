@@ -149,7 +149,7 @@ def _checked(name: str, value: Any) -> Any:
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or isinstance(value, str) or not hasattr(value, "__float__"):
+    if isinstance(value, bool | str) or not hasattr(value, "__float__"):
         return None
     number = float(value)
     return number if math.isfinite(number) else None

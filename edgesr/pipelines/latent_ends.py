@@ -62,8 +62,18 @@ class LatentEnds:
         """Whether pictures can be encoded."""
         return self._encoder is not None
 
-    def encode(self, small: FloatArray, tiles: LatentTiles, timings: Timings) -> FloatArray:
-        """Return the latent ``(channels, h, w)`` of a small picture ``(h, w, c)`` in [0, 1], padded as ``tiles`` says."""
+    @property
+    def encodes_large(self) -> bool:
+        """Whether pictures of the output's size can be encoded."""
+        return self._encoder is not None and self._around.upsampling == "bicubic"
+
+    def encode(
+        self, small: FloatArray, tiles: LatentTiles, timings: Timings, *, large: FloatArray | None = None
+    ) -> FloatArray:
+        """Return the latent ``(channels, h, w)`` of a small picture ``(h, w, c)`` in [0, 1], padded as ``tiles`` says.
+
+        ``large`` is encoded in place of the enlarged small picture, where it is given.
+        """
         descriptor, around = self.descriptor, self._around
         if self._encoder is None:
             raise ModelError(f"model {descriptor.name} has no part {ENCODER!r}; use a schedule that starts from noise")
@@ -74,7 +84,10 @@ class LatentEnds:
             for column in tiles.columns:
                 if rise is not None:
                     rows, columns = (slice(s.start * rise, (s.start + s.size) * rise) for s in (row, column))
-                    picture = upscale_window(small, descriptor.scale, rows, columns)
+                    if large is None:
+                        picture = upscale_window(small, descriptor.scale, rows, columns)
+                    else:
+                        picture = large[rows, columns]
                 else:
                     picture = small[self._small(row), self._small(column)]
                 encoded = self._encoder(self._expected(picture), timings)[0]
@@ -84,7 +97,11 @@ class LatentEnds:
                         f"model {descriptor.name}: the encoder makes {list(encoded.shape)} of a picture whose latent "
                         f"has {[channels, row.size, column.size]}; latent_factor or latent_channels is wrong"
                     )
-                at = (slice(None), slice(row.start, row.start + row.size), slice(column.start, column.start + column.size))
+                at = (
+                    slice(None),
+                    slice(row.start, row.start + row.size),
+                    slice(column.start, column.start + column.size),
+                )
                 latent[at] += encoded[:channels] * np.outer(span_weights(row), span_weights(column))
         latent -= np.float32(around.shift_factor)
         latent *= np.float32(around.scaling_factor)
@@ -95,7 +112,8 @@ class LatentEnds:
         around = self._around
         if around.conditioning == "none" or around.condition == "latent":
             return latent if around.conditioning != "none" else None
-        return self._expected(upscale(small, self.descriptor.scale // around.latent_factor))[0]
+        condition: FloatArray = self._expected(upscale(small, self.descriptor.scale // around.latent_factor))[0]
+        return condition
 
     def decode(self, latent: FloatArray, tiles: LatentTiles, timings: Timings) -> Iterator[FloatArray]:
         """Yield the large picture of a latent as bands ``(h, W, c)`` in [0, 1], tile by tile."""

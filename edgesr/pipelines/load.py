@@ -10,6 +10,7 @@ from typing import Any, Literal
 from edgesr.engines import Backend, open_backend
 from edgesr.errors import BackendError, BuildError, ModelError, UsageError
 from edgesr.model import DEFAULT_MODEL, ModelPackage, describe_onnx, find, open_package
+from edgesr.pipelines.pipeline import PicturePipeline
 from edgesr.pipelines.restore import Restorer
 from edgesr.types import Array
 
@@ -27,7 +28,7 @@ def load(
     note: Callable[[str], None] = lambda text: None,
     tick: Callable[[str, float | None], None] = lambda phase, last: None,
     **controls: Any,
-) -> Restorer:
+) -> PicturePipeline:
     """Load a model: a name (see ``edgesr models``), a package ``NAME.edgesr`` or folder, or a bare ``.onnx`` file.
 
     ``device`` is ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"tensorrt"`` or ``"tensorrt:N"``. ``color`` is the
@@ -42,11 +43,16 @@ def load(
     the last one took. Where ``auto`` chose TensorRT and it cannot compile the network, ONNX Runtime runs it.
     """
     package = open_model(model, expects=expects)
-    if package.descriptor.task != "restore":
+    task = package.descriptor.task
+    if task not in ("restore", "latent-diffusion"):
         raise ModelError(
-            f"model {package.descriptor.name} has task {package.descriptor.task!r}; "
-            "this version of edgesr runs the task 'restore'"
+            f"model {package.descriptor.name} has task {task!r}; "
+            "this version of edgesr runs the tasks 'restore' and 'latent-diffusion'"
         )
+    if task == "latent-diffusion":
+        if tta:
+            raise UsageError("a latent diffusion averages over samples, not over flips; use samples in place of tta")
+        return _diffusion(package, device, threads, providers, tile=tile, color=color, **controls)
     backend = open_backend(device, threads=threads, providers=providers)
     options: dict[str, Any] = {"color": color, "tta": tta, **controls}
     if not backend.name.startswith("tensorrt"):
@@ -60,6 +66,20 @@ def load(
             raise
         note(f"TensorRT is left out: {error}")
     return Restorer(package, _without_tensorrt(threads), tile=tile, **options)
+
+
+def _diffusion(
+    package: ModelPackage, device: str, threads: int | None, providers: list[str] | None, **options: Any
+) -> PicturePipeline:
+    from edgesr.pipelines.diffusion import LatentDiffusion
+
+    backend = open_backend(device, threads=threads, providers=providers)
+    if backend.name.startswith("tensorrt"):
+        backend.close()
+        if device != "auto":
+            raise BackendError("latent diffusions run on ONNX Runtime as yet; use --device cuda or cpu")
+        backend = _without_tensorrt(threads)
+    return LatentDiffusion(package, backend, **options)
 
 
 def _without_tensorrt(threads: int | None) -> Backend:

@@ -17,7 +17,7 @@ from edgesr.engines.base import Backend
 from edgesr.errors import AccuracyError, UsageError
 from edgesr.image import Metadata
 from edgesr.image.convert import check_pixels
-from edgesr.image.resample import KERNELS, Kernel
+from edgesr.image.resample import Kernel
 from edgesr.model.package import ModelPackage
 from edgesr.pipelines.bands import Band
 from edgesr.pipelines.network import Timings
@@ -126,7 +126,7 @@ class PicturePipeline(ABC):
         total = perf_counter() - start
         stages = asdict(timings)
         milliseconds = {name: seconds * 1e3 for name, seconds in stages.items()}
-        milliseconds |= {"post": (total - sum(stages.values())) * 1e3, "total": total * 1e3}
+        milliseconds |= {"post": max(0.0, total - sum(stages.values())) * 1e3, "total": total * 1e3}
         result = Result(
             image=out if image.ndim == 3 else out[..., 0],
             std=bound,
@@ -196,13 +196,6 @@ class PicturePipeline(ABC):
         if self._color == "rgb" or pixels.shape[2] < 3:
             return pixels
         return np.concatenate([pixels[..., 2::-1], pixels[..., 3:]], axis=2)
-
-
-def declared_kernels(degradation: Any) -> tuple[Kernel, ...]:
-    """Return the downscalers that ``degradation`` of model.json names, as far as edgesr has them."""
-    declared = degradation or {}
-    names = [declared.get("kernel"), *declared.get("also", ())]
-    return tuple(kernel for name in names for kernel in KERNELS if kernel == name)
 
 
 def check_residual(found: float | None, allowed: float, what: str) -> None:

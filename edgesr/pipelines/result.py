@@ -11,8 +11,9 @@ import numpy as np
 
 from edgesr.errors import InputError
 from edgesr.image import Metadata, Picture, write
-from edgesr.image.convert import to_float
-from edgesr.image.resample import KERNELS, downscale
+from edgesr.image.convert import check_pixels, to_float
+from edgesr.image.measurement import residual
+from edgesr.image.resample import KERNELS, Kernel, downscale
 from edgesr.model.descriptor import ModelDescriptor
 from edgesr.pipelines.convention import Convention, check_convention
 from edgesr.types import Array, FloatArray
@@ -43,15 +44,21 @@ class Result:
         Of the downscalers that the model inverts, the one that fits best counts, or the one that the user named. None
         where the model names none.
         """
-        declared = self.descriptor.degradation or {}
-        known = [name for name in (declared.get("kernel"), *declared.get("also", ())) if name in KERNELS]
-        named = self.meta["controls"].get("degradation")
         image, source = to_float(_three_axes(self.image)), to_float(_three_axes(self.source))
         residuals = [
             downscale(image, self.descriptor.scale, kernel) - source
-            for kernel in ([named] if named in known else known)
+            for kernel in named_kernels(self.descriptor, self.meta["controls"])
         ]
         return min((float(np.sqrt(np.mean(np.square(r, dtype=np.float64)))) * 255.0 for r in residuals), default=None)
+
+    @property
+    def residual(self) -> float | None:
+        """As ``consistency``, but only what clipping and rounding of the input do not explain."""
+        kernels = named_kernels(self.descriptor, self.meta["controls"])
+        if not kernels:
+            return None
+        source = check_pixels(self.source)
+        return residual(_three_axes(self.image), source, self.descriptor.scale, kernels)
 
     @property
     def convention(self) -> Convention | None:
@@ -68,6 +75,15 @@ class Result:
             raise InputError(f"{target}: give a suffix that names the format, e.g. {target.name}.png")
         write(target, Picture((image,), self.metadata), **options)
         return target
+
+
+def named_kernels(descriptor: ModelDescriptor, controls: Mapping[str, Any]) -> tuple[Kernel, ...]:
+    """Return the downscalers that a model inverts, or the one that the controls name."""
+    declared = descriptor.degradation or {}
+    names = [declared.get("kernel"), *declared.get("also", ())]
+    known = tuple(kernel for name in names for kernel in KERNELS if kernel == name)
+    named = tuple(kernel for kernel in KERNELS if kernel == controls.get("degradation"))
+    return named or known
 
 
 def _three_axes(image: Array) -> Array:

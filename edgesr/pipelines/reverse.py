@@ -25,6 +25,8 @@ class State:
     condition: FloatArray | None
     sample: int
     """Number that its noise depends on beside the seed."""
+    plane: int = 0
+    """Which of the picture's planes it is."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,6 @@ class Reverse:
     on_step: Callable[[], None] = lambda: None
     """Called after each step of each batch or tiled state; what it raises ends the walk."""
 
-    @property
-    def walks(self) -> Callable[[int], int]:
-        """Return how many times the schedule is walked for a number of states."""
-        return lambda states: states if self.tiles.count > 1 else -(-states // self.batch)
-
     def run(self, stepper: Stepper, states: Sequence[State]) -> FloatArray:
         """Return the last states, ``(n, channels, h, w)``."""
         if self.tiles.count > 1:
@@ -60,7 +57,7 @@ class Reverse:
     def _resident(self, stepper: Stepper, states: Sequence[State]) -> FloatArray:
         """Walk with states that stay on the device, unless they are corrected."""
         missing = self.batch - len(states) if self.is_batch_fixed else 0
-        group = [*states, *states[-1:] * missing]
+        group = [*states, *[states[-1]] * missing]
         first = np.stack([self._first(state) for state in group])
         conditions = _stacked([state.condition for state in group])
         stepper.load(first, conditions, np.zeros_like(first))
@@ -87,18 +84,18 @@ class Reverse:
         for index, row in enumerate(self.schedule.rows):
             before, x0, noise = np.array(stepper.state), np.array(stepper.x0), self._noises(index, group)
             stepper.advance(row, noise)
-            self._check(stepper.state, index, before, x0, noise, conditions)
-        self._check(np.full(1, np.nan), self.schedule.steps - 1, first, first, None, conditions)
+            self._check(stepper.state, index, {"state": before, "previous_x0": x0, "noise": noise}, conditions)
+        raise BackendError(
+            "the diffusion made NaN or infinite latents, but not when it was run again; check the device"
+        )
 
-    def _check(
-        self, after: Array, index: int, before: Array, x0: Array, noise: Array | None, condition: Array | None
-    ) -> None:
+    def _check(self, after: Array, index: int, given: dict[str, Array | None], conditions: Array | None) -> None:
+        """Raise BackendError where the result of a step is not finite; ``given`` is what the step was given."""
         if np.isfinite(after).all():
             return
-        inputs = {"state": before, "previous_x0": x0, "row": self.schedule.rows[index].astype(np.float32)}
-        inputs["noise"] = np.zeros_like(before) if noise is None else noise
-        if condition is not None:
-            inputs["condition"] = condition
+        inputs = {name: array for name, array in {**given, "condition": conditions}.items() if array is not None}
+        inputs["row"] = self.schedule.rows[index].astype(np.float32)
+        inputs.setdefault("noise", np.zeros_like(after))
         layers = self.locate(inputs)
         raise BackendError(
             f"step {index + 1} of {self.schedule.steps} (timestep {self.schedule.timesteps[index]:g}) made NaN or "
@@ -107,7 +104,8 @@ class Reverse:
 
     def _blended(self, stepper: Stepper, state: State) -> FloatArray:
         """Walk with tiles of one state; each step sees what all tiles together made before."""
-        now, x0 = self._first(state), np.zeros((self.channels, *self.tiles.size), np.float32)
+        now = self._first(state)
+        x0: FloatArray = np.zeros_like(now)
         keeps_x0 = self.schedule.uses_history or self.correct is not None
         for index, row in enumerate(self.schedule.rows):
             after, clean = np.zeros_like(now), np.zeros_like(now) if keeps_x0 else None
@@ -120,7 +118,7 @@ class Reverse:
                 stepper.load(before, conditions, history)
                 stepper.advance(row, noise)
                 made = stepper.state
-                self._check(made, index, before, history, noise, conditions)
+                self._check(made, index, {"state": before, "previous_x0": history, "noise": noise}, conditions)
                 _blend(after, made, group, cut)
                 if clean is not None:
                     _blend(clean, stepper.x0, group, cut)

@@ -84,9 +84,7 @@ def test_the_orthogonal_projection_is_never_further_from_the_truth(scale, kernel
     small = measured(picture, scale, kernel)
     for guess in guesses(small, scale).values():
         for strength in (0.3, 1.0):
-            result = back_project(
-                guess, Bounds.of(small), scale, kernel, projection="orthogonal", strength=strength
-            )
+            result = back_project(guess, Bounds.of(small), scale, kernel, projection="orthogonal", strength=strength)
             assert psnr(result, picture) >= psnr(guess, picture) - 0.001
 
 
@@ -136,7 +134,7 @@ def test_bands_are_measured_as_the_whole_picture_is(kernel, heights):
     small = (RNG.random((16, 5, 3)) * 255).astype(np.uint8)
     meter, top = ResidualMeter(small, 4, [kernel]), 0
     for height in heights:
-        with pytest.raises(InputError, match="0 of 16|of 16 rows"):
+        with pytest.raises(InputError, match="of 16 rows are measured"):
             _ = meter.residual
         meter.add(large[top : top + height])
         top += height

@@ -1,0 +1,166 @@
+"""One picture through a latent diffusion: encoded, walked down the schedule, decoded and made consistent in bands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+
+import numpy as np
+
+from edgesr.errors import UsageError
+from edgesr.image.backproject import back_project
+from edgesr.image.convert import from_float, to_float
+from edgesr.image.measurement import Bounds
+from edgesr.image.resample import upscale_window
+from edgesr.pipelines.bands import Band
+from edgesr.pipelines.consistent import consistent_bands
+from edgesr.pipelines.diffusion_network import DiffusionNetwork
+from edgesr.pipelines.diffusion_options import Resolved
+from edgesr.pipelines.latent_tiles import LatentTiles, around_of, latent_tiles
+from edgesr.pipelines.network import Timings
+from edgesr.pipelines.reduce import reduce_channels
+from edgesr.pipelines.reverse import Reverse, State
+from edgesr.types import Array, FloatArray
+
+OnStep = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What all pictures of one call share."""
+
+    network: DiffusionNetwork
+    options: Resolved
+    tile: int | None
+    batch: int
+    timings: Timings
+    on_step: OnStep | None = None
+
+
+def diffuse_bands(walk: Walk, pixels: Array, *, with_deviation: bool) -> Iterator[Band]:
+    """Make an enlarged picture of RGB pixels ``(H, W, C)``, uint8, uint16 or float32 in [0, 1].
+
+    The latents of the whole picture are held; what is larger passes in bands. A one-channel network takes each colour
+    plane by itself, with the same noise; a three-channel one takes grey as three equal planes. Alpha is enlarged
+    bicubically. ``Band.bound`` is the standard deviation of the samples, times the factor of ``uncertainty``.
+    """
+    options, ends = walk.options, walk.network.ends
+    descriptor = ends.descriptor
+    scale = descriptor.scale
+    reduced = reduce_channels(pixels, to_grey=descriptor.input_channels == 1)
+    h, w, channels = reduced.pixels.shape
+    colors = channels - (channels in (2, 4))
+    colored, alpha = reduced.pixels[..., :colors], to_float(reduced.pixels[..., colors:])
+    tiles = latent_tiles(descriptor, h, w, walk.tile)
+    planes = _planes(_padded(colored, tiles), descriptor.input_channels)
+    latents = _latents(walk, planes, tiles)
+    pictures = []
+    for sample in range(options.samples):
+        parts = [
+            ends.decode(latents[plane * options.samples + sample], tiles, walk.timings) for plane in range(len(planes))
+        ]
+        picture = _cropped(map(partial(_merged, colors), zip(*parts, strict=True)), h * scale, w * scale)
+        if options.consistency != "off" and options.kernel is not None:
+            picture = consistent_bands(
+                picture, Bounds.of(colored), scale, options.kernel,
+                projection=around_of(descriptor).projection, strength=options.consistency_strength,
+            )  # fmt: skip
+        pictures.append(picture)
+    factor = descriptor.uncertainty.factor if descriptor.uncertainty else 1.0
+    top = 0
+    for bands in zip(*pictures, strict=True):
+        rows, deviation = combined(bands, options.fidelity)
+        if channels > colors:
+            window = (slice(top, top + len(rows)), slice(0, w * scale))
+            rows = np.concatenate([rows, upscale_window(alpha, scale, *window)], axis=2)
+        top += len(rows)
+        bound = np.asarray(deviation * factor, np.float32) if with_deviation and deviation is not None else None
+        yield Band(reduced.expand(from_float(rows, pixels.dtype)), bound)
+
+
+def combined(samples: tuple[FloatArray, ...], fidelity: float) -> tuple[FloatArray, FloatArray | None]:
+    """Return a picture between the first sample (fidelity 0) and the mean of all (1), and the standard deviation.
+
+    ``samples`` are ``(h, W, C)``; the deviation is the largest of the channels', ``(h, W)``, None for one sample.
+    """
+    if len(samples) == 1:
+        return samples[0], None
+    stack = np.stack(samples)
+    mean = stack.mean(axis=0)
+    deviation: FloatArray = stack.std(axis=0, ddof=1).max(axis=2)
+    picture: FloatArray = samples[0] + np.float32(fidelity) * (mean - samples[0])
+    return picture, deviation
+
+
+def _latents(walk: Walk, planes: list[Array], tiles: LatentTiles) -> FloatArray:
+    """Return the last latents ``(n, channels, h, w)``: of each plane, all samples."""
+    options, ends = walk.options, walk.network.ends
+    schedule = options.schedule
+    small = [to_float(plane) for plane in planes]
+    states = []
+    for index, plane in enumerate(small):
+        latent = ends.encode(plane, tiles, walk.timings) if ends.has_encoder else None
+        condition = ends.condition(plane, latent)
+        states += [State(latent, condition, sample, index) for sample in range(options.samples)]
+
+    def correct(latent: FloatArray, state: State) -> FloatArray:
+        assert options.kernel is not None
+        picture = np.concatenate(list(ends.decode(latent, tiles, walk.timings)))
+        corrected = back_project(
+            picture, Bounds.of(planes[state.plane]), ends.descriptor.scale, options.kernel,
+            projection=around_of(ends.descriptor).projection, strength=options.consistency_strength,
+        )  # fmt: skip
+        return ends.encode(small[state.plane], tiles, walk.timings, large=corrected)
+
+    is_corrected = options.consistency == "every-step"
+    if is_corrected and not ends.encodes_large:
+        raise UsageError(
+            f"model {ends.descriptor.name} cannot encode pictures of the output's size, as consistency in every step "
+            "needs; use --consistency final"
+        )
+    step = walk.network.step(schedule)
+    batch = step.batch or min(walk.batch, max(len(states), tiles.count))
+    finished, report = count(1), walk.on_step
+    total = (len(states) if tiles.count > 1 else -(-len(states) // batch)) * schedule.steps
+    reverse = Reverse(
+        schedule, tiles, around_of(ends.descriptor).latent_channels, options.seed, batch,
+        is_batch_fixed=step.batch is not None,
+        correct=correct if is_corrected else None,
+        locate=partial(walk.network.locate, schedule),
+        on_step=(lambda: report(next(finished), total)) if report is not None else lambda: None,
+    )  # fmt: skip
+    with walk.network.stepper(schedule) as stepper:
+        return reverse.run(stepper, states)
+
+
+def _padded(pixels: Array, tiles: LatentTiles) -> Array:
+    """Reflect a picture until its latents are whole."""
+    missing = [wanted - side for wanted, side in zip(tiles.picture, pixels.shape[:2], strict=True)]
+    return np.pad(pixels, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="reflect") if any(missing) else pixels
+
+
+def _planes(pixels: Array, channels: int) -> list[Array]:
+    """Split colours for a network that takes ``channels``."""
+    colors = pixels.shape[2]
+    if channels == 1:
+        return [pixels[..., color : color + 1] for color in range(colors)]
+    return [np.repeat(pixels, channels, axis=2) if colors == 1 else pixels]
+
+
+def _merged(colors: int, parts: tuple[FloatArray, ...]) -> FloatArray:
+    """Return as many colours as the picture has of what the network made."""
+    made = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+    if made.shape[2] == colors:
+        return made
+    return np.asarray(made.mean(axis=2, keepdims=True, dtype=np.float32))
+
+
+def _cropped(bands: Iterable[FloatArray], height: int, width: int) -> Iterator[FloatArray]:
+    """Cut off what was padded."""
+    left = height
+    for band in bands:
+        if left > 0:
+            yield band[:left, :width]
+        left -= len(band)

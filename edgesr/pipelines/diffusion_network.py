@@ -1,0 +1,98 @@
+"""The networks of a diffusion package on a device, with buffers for as many pictures as are made at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from edgesr.engines.base import Backend, Engine
+from edgesr.errors import ModelError
+from edgesr.model.diffusion_rules import DECODER, ENCODER
+from edgesr.model.package import ModelPackage
+from edgesr.pipelines.fused import fused_step, step_key
+from edgesr.pipelines.latent_ends import EndNetwork, LatentEnds
+from edgesr.pipelines.stepper import StepEngine, Stepper
+from edgesr.schedule import Schedule
+from edgesr.types import Array
+
+
+class DiffusionNetwork:
+    """Encoder, fused steps and decoder of one package. Steps are loaded when a schedule of their kind is first used."""
+
+    def __init__(self, package: ModelPackage, backend: Backend) -> None:
+        self._package = package
+        self._backend = backend
+        self._lock = threading.Lock()
+        self._making = threading.Lock()
+        self._steps: dict[str, tuple[Path, StepEngine]] = {}
+        self._free: dict[str, list[Stepper]] = {}
+        self._engines: list[Engine] = []
+        encoder = self._end(ENCODER, "image", "latent") if ENCODER in package.descriptor.parts else None
+        self.ends = LatentEnds(package.descriptor, encoder, self._end(DECODER, "latent", "image"))
+
+    def step(self, schedule: Schedule) -> StepEngine:
+        """Return the fused step that walks a schedule."""
+        return self._step(step_key(self._package, schedule), schedule)[1]
+
+    @contextmanager
+    def stepper(self, schedule: Schedule) -> Iterator[Stepper]:
+        """Lend buffers to walk a schedule with; safe from any thread."""
+        key = step_key(self._package, schedule)
+        step = self._step(key, schedule)[1]
+        with self._making:
+            free = self._free.setdefault(key, [])
+            taken = free.pop() if free else Stepper(step)
+        try:
+            yield taken
+        finally:
+            with self._making:
+                free.append(taken)
+
+    def locate(self, schedule: Schedule, inputs: dict[str, Array]) -> str:
+        """Return which layers of the step make values that are not finite of ``inputs``, as part of a sentence."""
+        from edgesr.compile.nonfinite import first_nonfinite
+
+        path, step = self._step(step_key(self._package, schedule), schedule)
+        condition = inputs.pop("condition", None)
+        if step.condition is not None and condition is not None:
+            inputs[step.condition] = condition
+        feeds = {name: np.asarray(inputs[name], spec.dtype) for name, spec in step.engine.inputs.items()}
+        found = first_nonfinite(path, feeds)
+        return "" if found is None else f", first in {found}"
+
+    def close(self) -> None:
+        """Free all engines and buffers."""
+        with self._making:
+            self._free.clear()
+            while self._engines:
+                self._engines.pop().close()
+
+    def _step(self, key: str, schedule: Schedule) -> tuple[Path, StepEngine]:
+        with self._making:
+            if key not in self._steps:
+                path = fused_step(self._package, schedule)
+                self._steps[key] = (path, StepEngine(self._load(path), self._backend, self._lock))
+            return self._steps[key]
+
+    def _end(self, name: str, source: str, result: str) -> EndNetwork:
+        part = self._package.descriptor.parts[name]
+        engine = self._load(self._package.part_path(name))
+        taken, made = part.inputs[source], part.outputs[result]
+        for side, tensor, tensors in (("input", taken, engine.inputs), ("output", made, engine.outputs)):
+            if tensor not in tensors:
+                raise ModelError(
+                    f"model {self._package.descriptor.name}: model.json names the {side} {tensor!r} of {name}, "
+                    f"the network has {', '.join(tensors)}"
+                )
+        if len(engine.inputs) > 1:
+            raise ModelError(f"model {self._package.descriptor.name}: {name} takes {', '.join(engine.inputs)}, not one")
+        return EndNetwork(engine, self._backend, self._lock, taken, made)
+
+    def _load(self, path: Path) -> Engine:
+        engine = self._backend.load(path)
+        self._engines.append(engine)
+        return engine
