@@ -53,7 +53,7 @@ def _sizes(descriptor: ModelDescriptor) -> Iterator[str]:
         if value * scale % around.latent_factor:
             yield f"size.fixed: {value} x scale {scale} is not divisible by latent_factor {around.latent_factor}"
     if around.condition == "image" and around.conditioning != "none" and scale % around.latent_factor:
-        yield f"diffusion.condition: 'image' needs a scale that {around.latent_factor} (latent_factor) divides, got {scale}"
+        yield f"diffusion.condition: 'image': latent_factor {around.latent_factor} must divide the scale {scale}"
 
 
 def _roles(descriptor: ModelDescriptor) -> Iterator[str]:
