@@ -63,12 +63,12 @@ def export(network: CxrSuperResolution, path: Path) -> onnx.ModelProto:
             opset_version=17,
             dynamo=False,
         )
-    _fold_constants(path)
+    fold_constants(path)
     model = onnx.load(path)
     model.producer_name = "edgesr"
     del model.opset_import[:]
     model.opset_import.append(onnx.helper.make_opsetid("", 17))
-    _share_constants(model.graph)
+    share_constants(model.graph)
     onnx.checker.check_model(model, full_check=True)
     foreign = {node.op_type for node in model.graph.node} - OPERATORS
     if foreign:
@@ -90,7 +90,7 @@ def run(
     return upscaled[0, 0], scale[0, 0]
 
 
-def _fold_constants(path: Path) -> None:
+def fold_constants(path: Path) -> None:
     """Replace shape arithmetic on constants (padding amounts) by the constants, without fusing anything."""
     options = SessionOptions()
     options.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -99,7 +99,7 @@ def _fold_constants(path: Path) -> None:
     onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _share_constants(graph: onnx.GraphProto) -> None:
+def share_constants(graph: onnx.GraphProto) -> None:
     """Keep one copy of equal initializers: a kernel that is used four times is stored once."""
     first: dict[bytes, str] = {}
     names = {}
