@@ -122,7 +122,7 @@ class _SizeIsFrozen(torch.nn.Module):
     """What tracing makes of a branch on the size: the example's branch, at every size."""
 
     def forward(self, latent: torch.Tensor) -> torch.Tensor:
-        return latent if latent.shape[-1] <= 40 else 2 * latent
+        return latent * (1.0 if latent.shape[-1] <= 40 else 2.0)
 
 
 def test_a_graph_that_differs_from_torch_at_another_size_is_refused(tmp_path: Path) -> None:
@@ -135,3 +135,22 @@ def test_a_graph_that_differs_from_torch_at_another_size_is_refused(tmp_path: Pa
 def test_the_written_schedules_are_read_again_without_loss(document: dict[str, object]) -> None:
     config = ScheduleConfig.from_json(json.loads(json.dumps(document)), source="test")
     assert all(getattr(config, key) == value for key, value in document.items() if not key.startswith("_"))
+
+
+def test_a_checkpoint_of_diffusers_takes_the_place_of_our_autoencoder(tmp_path: Path) -> None:
+    diffusers = pytest.importorskip("diffusers")
+    from export.models.autoencoder_kl import DiffusersAutoencoder
+
+    torch.manual_seed(0)
+    original = diffusers.AutoencoderKL(block_out_channels=(32, 32), down_block_types=("DownEncoderBlock2D",) * 2,
+                                       up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4)  # fmt: skip
+    original.save_pretrained(tmp_path)
+    found = DiffusersAutoencoder(tmp_path)
+    grey = torch.rand(1, 1, 32, 32) * 2 - 1
+    with torch.no_grad():
+        latent = found.encode(grey)
+        expected = original.eval().encode(grey.repeat(1, 3, 1, 1)).latent_dist.mode() * 0.18215
+        torch.testing.assert_close(latent, expected)
+        picture = original.decode(expected / 0.18215).sample.mean(1, keepdim=True)
+        torch.testing.assert_close(found.decode(latent), picture)
+    assert found.channels == 4

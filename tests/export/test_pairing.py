@@ -15,7 +15,7 @@ NAMES = [f"{patient:08d}_{study:03d}.png" for patient in range(700) for study in
 def _pictures(count: int = 2, side: int = 128) -> list[np.ndarray]:
     random = np.random.default_rng(0)
     fields = [cv2.GaussianBlur(random.normal(0, 1, (side, side)), (0, 0), 2) for _ in range(count)]
-    return [np.clip(np.rint(128 + 300 * field), 1, 255).astype(np.uint8) for field in fields]
+    return [np.clip(np.rint(128 + 300 * field), 40, 215).astype(np.uint8) for field in fields]
 
 
 def _sampler(seed: int = 3, **chances: float) -> PairSampler:

@@ -1,0 +1,27 @@
+"""AutoencoderKL of diffusers as the autoencoder of grey pictures, as the fifth paper uses stabilityai/sd-vae-ft-mse."""
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+
+class DiffusersAutoencoder:
+    """Encode and decode grey pictures in [-1, 1] by a three-channel autoencoder; nothing is trained further."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read a folder with ``config.json`` and weights, as ``save_pretrained`` writes it."""
+        self.network = AutoencoderKL.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)
+        self.channels = int(self.network.config.latent_channels)
+        self._factor = float(self.network.config.scaling_factor)
+        self._shift = float(self.network.config.get("shift_factor") or 0.0)
+
+    def encode(self, picture: Tensor) -> Tensor:
+        """Return the scaled mean of the posterior of ``(N, 1, H, W)``."""
+        mean = self.network.encode(picture.expand(-1, 3, -1, -1)).latent_dist.mean
+        return (mean - self._shift) * self._factor
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Return the mean of the three colours, ``(N, 1, H, W)``."""
+        return torch.mean(self.network.decode(latent / self._factor + self._shift).sample, dim=1, keepdim=True)
