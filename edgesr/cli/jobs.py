@@ -34,6 +34,11 @@ class Job:
         suffix = ".tif" if self.target.suffix.lower() in (".tif", ".tiff", ".dcm", ".dicom") else ".png"
         return self.target.with_name(f"{self.target.stem}_uncertainty{suffix}")
 
+    @property
+    def heat_map(self) -> Path:
+        """Where the picture coloured by the predicted error is written when it is asked for."""
+        return self.target.with_name(f"{self.target.stem}_heatmap{self.error_map.suffix}")
+
 
 def plan_jobs(
     inputs: list[str], *, output: str | None, suffix: str | None, extension: str | None, recursive: bool
@@ -70,7 +75,7 @@ def resolve_jobs(jobs: list[Job], scale: int) -> list[Job]:
         )
     sources = {os.path.realpath(job.source): job.source for job in named}
     for job in named:
-        for path in (job.target, job.error_map):
+        for path in (job.target, job.error_map, job.heat_map):
             replaced = sources.get(os.path.realpath(path))
             if replaced is not None:
                 of = "" if replaced == job.source else f" of {job.source}"

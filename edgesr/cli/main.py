@@ -12,7 +12,9 @@ from typing import Any
 from edgesr import __version__
 from edgesr.cli.build_options import add_build
 from edgesr.cli.output import discard, flush, note
+from edgesr.cli.pack_options import add_pack
 from edgesr.cli.parser import Parser, filled, pair, whole
+from edgesr.cli.run_options import add_run
 from edgesr.cli.signals import Interruption
 from edgesr.errors import BackendError, EdgesrError
 
@@ -99,58 +101,14 @@ def build_parser() -> Parser:
     group.add_argument("--layout", choices=("NCHW", "NHWC"), help="order of the network's dimensions")
     group.add_argument("--channel-order", choices=("grey", "y", "rgb", "bgr"), help="what its channels hold")
     group.add_argument("--scale", type=whole(1, 64), metavar="N", help="how many times it enlarges")
-    _add_run(commands, [common, network])
+    add_run(commands, [common, network])
     _add_inspect(commands, [common, network])
     _add_models(commands, [common])
-    _add_pack(commands, [common, network])
+    add_pack(commands, [common, network])
     add_build(commands, [common, network])
     _add_cache(commands, [common])
     commands.add_parser("doctor", parents=[common], help="check this machine", description="Check this machine.")
     return parser
-
-
-def _add_run(commands: Any, parents: list[Parser]) -> None:
-    run = commands.add_parser(
-        "run",
-        parents=parents,
-        help="restore pictures, folders or globs",
-        description="Restore or enlarge pictures. Folders keep a manifest and resume where they stopped.",
-    )
-    run.add_argument("input", nargs="+", type=filled, metavar="INPUT", help="picture, folder or quoted glob pattern")
-    run.add_argument(
-        "-m",
-        "--model",
-        type=filled,
-        metavar="MODEL",
-        help="name, package or .onnx file (default: cxr-x4, or $EDGESR_MODEL)",
-    )
-    run.add_argument("-o", "--output", type=filled, metavar="PATH", help="file, or folder (default: beside the input)")
-    run.add_argument("--suffix", metavar="TEXT", help="added to the name of each output (default: _x<scale>)")
-    run.add_argument(
-        "--format", metavar="EXT", help="png, tif, jpg, webp, bmp or dcm (default: the input's; png for jpg, gif)"
-    )
-    run.add_argument(
-        "--quality", type=whole(1, 100), default=95, metavar="N", help="of JPEG and WebP, 1 to 100 (default: 95)"
-    )
-    run.add_argument("-r", "--recursive", action="store_true", help="take pictures in subfolders too")
-    run.add_argument("--restart", action="store_true", help="do a folder again, also what its manifest says is done")
-    run.add_argument("--tile", type=whole(1), metavar="PIXELS", help="tile side in input pixels (default: automatic)")
-    run.add_argument("--tta", action="store_true", help="average over flips and rotations: 8 times the work")
-    run.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N")
-    run.add_argument("--threads", type=whole(1, 1024), metavar="N", help="CPU threads (default: all usable cores)")
-    run.add_argument("--provider", action="append", metavar="NAME", help="ONNX Runtime execution provider; repeatable")
-    run.add_argument(
-        "--max-pixels", type=whole(1), default=1 << 28, metavar="N", help="refuse larger inputs (default: 268435456)"
-    )
-    group = run.add_argument_group("controls (of models that have them; see `edgesr inspect MODEL`)")
-    group.add_argument("--fidelity", type=float, metavar="0..1", help="1 = truest (highest PSNR), 0 = sharpest")
-    group.add_argument(
-        "--degradation", metavar="NAME", help="how the input was made small: auto, cubic, area, antialiased"
-    )
-    group.add_argument(
-        "--consistency", type=float, metavar="0..1", help="how strictly the result must agree with the input"
-    )
-    group.add_argument("--uncertainty", action="store_true", help="write the predicted error bound beside each result")
 
 
 def _add_inspect(commands: Any, parents: list[Parser]) -> None:
@@ -182,19 +140,3 @@ def _add_cache(commands: Any, parents: list[Parser]) -> None:
         description="List or delete the TensorRT engines that were built on this machine.",
     )
     cache.add_argument("action", nargs="?", choices=("list", "clear"), default="list")
-
-
-def _add_pack(commands: Any, parents: list[Parser]) -> None:
-    pack = commands.add_parser(
-        "pack",
-        parents=parents,
-        help="make a model package from an ONNX file",
-        description="Make a model package from an ONNX file and what you know about it.",
-    )
-    pack.add_argument("onnx", type=filled, metavar="ONNX", help="the network")
-    pack.add_argument(
-        "-o", "--output", required=True, type=filled, metavar="NAME.edgesr", help="package file, or folder"
-    )
-    pack.add_argument("--name", metavar="NAME", help="model name (default: from the output)")
-    pack.add_argument("--model-version", metavar="X.Y.Z", help="version of the model (default: 1.0.0)")
-    pack.add_argument("--descriptor", metavar="FILE", help="JSON with further fields of model.json, e.g. licence")

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from edgesr.cli.jobs import Job
 
 NAME = "edgesr-manifest.jsonl"
+_BESIDE = {"error_map": "uncertainty", "heat_map": "heat_map"}
+"""Files beside a picture: attribute of the job and field of the manifest, to the field of the picture's record."""
 
 
 class Manifest:
@@ -43,7 +45,7 @@ class Manifest:
         record = self._records.get(self._name(job.target))
         if record is None or record.get("status") != "done":
             return None
-        outputs = [job.target, *([job.error_map] if record.get("error_map") else [])]
+        outputs = [job.target, *(getattr(job, name) for name in _BESIDE if record.get(name))]
         wanted = {**self._key, **_stamp(job.source)}
         if not all(path.is_file() for path in outputs) or any(
             record.get(name) != value for name, value in wanted.items()
@@ -58,8 +60,9 @@ class Manifest:
     def add(self, job: Job, record: dict[str, Any]) -> None:
         """Append what became of a picture."""
         names = self._names(job)
-        if "uncertainty" not in record:
-            del names["error_map"]
+        for name, key in _BESIDE.items():
+            if key not in record:
+                del names[name]
         self._append({**record, **names, **_stamp(job.source), **self._key})
 
     def __enter__(self) -> Manifest:
@@ -82,7 +85,7 @@ class Manifest:
             raise InputError(f"{self._path}: cannot write the manifest: {error.strerror}; free some space") from None
 
     def _names(self, job: Job) -> dict[str, str]:
-        return {"output": self._name(job.target), "error_map": self._name(job.error_map)}
+        return {"output": self._name(job.target), **{name: self._name(getattr(job, name)) for name in _BESIDE}}
 
     def _name(self, path: Path) -> str:
         """Return a path inside the folder as the manifest holds it, so that the folder can be moved."""
@@ -91,7 +94,7 @@ class Manifest:
 
 def outputs_of(folder: Path) -> set[str]:
     """Return the real paths of everything that was ever written to ``folder`` according to its manifest."""
-    names = (record.get(key) for record in _read(folder / NAME) for key in ("output", "error_map"))
+    names = (record.get(key) for record in _read(folder / NAME) for key in ("output", *_BESIDE))
     return {os.path.realpath(folder / name) for name in names if isinstance(name, str)}
 
 

@@ -9,19 +9,18 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-
 from edgesr import __version__
+from edgesr.cli.error_maps import ErrorMaps
 from edgesr.cli.jobs import Job
 from edgesr.cli.output import silence
 from edgesr.cli.progress import Progress
 from edgesr.errors import BackendError, InputError
-from edgesr.image import Metadata, Picture, open_writer, read
-from edgesr.image.convert import from_float
+from edgesr.image import Metadata, open_writer, read
+from edgesr.image.measurement import ResidualMeter, colors_of
 from edgesr.image.source import shown
 from edgesr.image.writer import RowWriter
 from edgesr.pipelines.convention import check_convention
-from edgesr.pipelines.pipeline import PicturePipeline
+from edgesr.pipelines.pipeline import PicturePipeline, check_residual
 from edgesr.types import Array
 
 
@@ -59,10 +58,11 @@ def _restore(
         "channels": channels,
         "frames": len(picture.frames),
     }
+    asked = arguments.uncertainty or arguments.heat_map or (arguments.samples or 0) > 1
     on_tile = progress.show if progress is not None else None
-    maps: RowWriter | None = None
     with ExitStack() as stack:
-        stack.push(lambda kind, error, trace: _discard_map(job, maps) if error else None)
+        maps: ErrorMaps | None = None
+        stack.push(lambda kind, error, trace: maps.discard() if error and maps is not None else None)
         writer = stack.enter_context(
             open_writer(
                 job.target,
@@ -75,18 +75,27 @@ def _restore(
                 quality=arguments.quality,
             )
         )
-        if arguments.uncertainty:
-            record["uncertainty"] = str(job.error_map)
-            maps = stack.enter_context(_map_writer(job.error_map, picture, scale, restorer))
+        if asked:
+            with_map = arguments.uncertainty or (arguments.samples or 0) > 1
+            maps = stack.enter_context(
+                ErrorMaps(job, picture, restorer, with_map=with_map, with_heat=arguments.heat_map)
+            )
+            record |= {"uncertainty": str(job.error_map)} if with_map else {}
+            record |= {"heat_map": str(job.heat_map)} if arguments.heat_map else {}
         for frame in picture.frames:
             _note_convention(record, frame, restorer)
-            for band in restorer.bands(frame, uncertainty=arguments.uncertainty, on_tile=on_tile):
+            meter = _meter(frame, restorer, arguments)
+            for band in restorer.bands(frame, uncertainty=asked, on_tile=on_tile):
+                if meter is not None:
+                    meter.add(band.rows[..., : colors_of(frame)])
+                    if meter.is_complete:
+                        _judge(meter.residual, record, writer, arguments)
                 writer.write(band.rows)
-                if maps is not None and band.bound is not None:
-                    maps.write(from_float(band.bound[..., None], np.dtype(np.uint16)))
-        for file in (writer, maps):
-            if file is not None:
-                file.finish()
+                if maps is not None:
+                    maps.write(band.rows, band.bound)
+        writer.finish()
+        if maps is not None:
+            maps.finish()
     record["seconds"] = round(perf_counter() - start, 4)
     return record
 
@@ -99,29 +108,22 @@ def _note_convention(record: dict[str, Any], frame: Array, restorer: PicturePipe
         record["convention"] = asdict(checked)
 
 
-def _discard_map(job: Job, maps: RowWriter | None) -> None:
-    """Take an error map away whose picture could not be written after all."""
-    if maps is not None and maps.is_written:
-        job.error_map.unlink(missing_ok=True)
+def _meter(frame: Array, restorer: PicturePipeline, arguments: argparse.Namespace) -> ResidualMeter | None:
+    """Return what measures a result against its frame, None where nobody asks or the model names no downscaler."""
+    kernels = restorer.kernels()
+    if arguments.max_residual is not None and not kernels:
+        check_residual(None, arguments.max_residual, restorer.descriptor.name)
+    if not kernels or not (restorer.is_generative or arguments.max_residual is not None):
+        return None
+    return ResidualMeter(frame[..., : colors_of(frame)], restorer.scale, kernels)
 
 
-def _map_writer(path: Path, picture: Picture, scale: int, restorer: PicturePipeline) -> RowWriter:
-    h, w, _ = picture.frames[0].shape
-    uncertainty = restorer.descriptor.uncertainty
-    coverage = uncertainty.coverage if uncertainty else 0.0
-    note = (
-        f"predicted bound of the absolute error, 65535 = full range of the picture; calibrated so that it covers "
-        f"{coverage:.0%} of the pixels"
-    )
-    return open_writer(
-        path,
-        height=h * scale,
-        width=w * scale,
-        channels=1,
-        dtype=np.dtype(np.uint16),
-        frames=len(picture.frames),
-        metadata=Metadata(format="PNG", text={"Description": note, "Software": f"edgesr {__version__}"}),
-    )
+def _judge(found: float, record: dict[str, Any], writer: RowWriter, arguments: argparse.Namespace) -> None:
+    """Write the residual of a frame into record and file; raise AccuracyError above the limit."""
+    record["residual"] = max(round(found, 4), record.get("residual", 0.0))
+    if arguments.max_residual is not None:
+        check_residual(found, arguments.max_residual, record["input"])
+    writer.describe({"Residual": f"{found:.3f} of 256 grey levels RMS beyond clipping and rounding"})
 
 
 def _with_provenance(metadata: Metadata, restorer: PicturePipeline) -> Metadata:

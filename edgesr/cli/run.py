@@ -15,19 +15,19 @@ from edgesr.cli.output import note, result, result_json
 from edgesr.cli.progress import Progress
 from edgesr.cli.restore_file import restore_file
 from edgesr.cli.spinner import Spinner
-from edgesr.errors import BackendError, InputError
+from edgesr.errors import AccuracyError, BackendError, InputError
 from edgesr.image.output import remove_leftovers
 from edgesr.model import DEFAULT_MODEL
 from edgesr.pipelines.load import load
 from edgesr.pipelines.pipeline import PicturePipeline
 
-_CONTROLS = ("fidelity", "degradation", "consistency")
-_BAD_PICTURE = (InputError, BackendError)
+_CONTROLS = ("fidelity", "degradation", "consistency", "steps", "sampler", "seed", "strength", "samples")
+_BAD_PICTURE = (InputError, BackendError, AccuracyError)
 """What one picture can fail with while the next may succeed."""
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Restore every input; return 0, or 6 when some failed."""
+    """Restore every input; return 0, or 6 when some failed, 5 when all that failed missed an accuracy gate."""
     jobs = plan_jobs(
         arguments.input,
         output=arguments.output,
@@ -51,12 +51,17 @@ def execute(arguments: argparse.Namespace) -> int:
         result_json({**document, "failed": len(failed)})
     if is_single and failed:
         note(failed[0])
-        return InputError.exit_code
+        return _exit_code(records)
     for text in (*notes, *_misfits(records)):
         note(text)
     if not is_single:
         _summarise(records, failed)
-    return InputError.exit_code if failed else 0
+    return _exit_code(records)
+
+
+def _exit_code(records: list[dict[str, Any]]) -> int:
+    codes = {record["exit_code"] for record in records if record["status"] == "failed"}
+    return 0 if not codes else AccuracyError.exit_code if codes == {AccuracyError.exit_code} else InputError.exit_code
 
 
 def open_restorer(arguments: argparse.Namespace) -> PicturePipeline:
@@ -91,15 +96,18 @@ def expectations(arguments: argparse.Namespace) -> dict[str, Any]:
 def _restore_one(jobs: list[Job], restorer: PicturePipeline, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     (job,) = jobs
     try:
-        with Progress("tiles", quiet=arguments.json) as progress:
+        with Progress(restorer.unit, quiet=arguments.json) as progress:
             record = restore_file(job, restorer, arguments, progress)
-    except InputError as error:
+    except (InputError, AccuracyError) as error:
         return [_failed(job, error, arguments)]
     if not arguments.json:
         result(record["output"])
         (h, w), (out_h, out_w) = record["input_size"], record["output_size"]
-        bound = f", uncertainty in {record['uncertainty']}" if "uncertainty" in record else ""
-        note(f"{w} x {h} -> {out_w} x {out_h} in {record['seconds']:.2f} s{bound}")
+        told = f", residual {record['residual']:.2f} grey levels" if "residual" in record else ""
+        told += "".join(
+            f", {name.replace('_', ' ')} in {record[name]}" for name in ("uncertainty", "heat_map") if name in record
+        )
+        note(f"{w} x {h} -> {out_w} x {out_h} in {record['seconds']:.2f} s{told}")
     return [record]
 
 
@@ -110,6 +118,8 @@ def _restore_all(jobs: list[Job], restorer: PicturePipeline, arguments: argparse
         "format": arguments.format,
         "quality": arguments.quality,
         "uncertainty": arguments.uncertainty,
+        "heat_map": arguments.heat_map,
+        "max_residual": arguments.max_residual,
     }
     folders = dict.fromkeys(job.folder for job in jobs if job.folder is not None)
     records = []
@@ -150,7 +160,9 @@ def _failed(job: Job, error: Exception, arguments: argparse.Namespace) -> dict[s
         import traceback
 
         traceback.print_exception(type(error), error, error.__traceback__)
-    return {"input": str(job.source), "output": str(job.target), "status": "failed", "error": str(error)}
+    kind = AccuracyError if isinstance(error, AccuracyError) else InputError
+    record = {"input": str(job.source), "output": str(job.target), "status": "failed", "error": str(error)}
+    return {**record, "exit_code": kind.exit_code}
 
 
 def _misfits(records: list[dict[str, Any]]) -> list[str]:

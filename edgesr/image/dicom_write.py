@@ -12,6 +12,7 @@ import copy
 import datetime
 import io
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -70,6 +71,12 @@ class DicomEncoder:
         """Append rows below those written so far."""
         self._pixels[self._filled : self._filled + len(rows)] = rows
         self._filled += len(rows)
+
+    def describe(self, text: Mapping[str, str]) -> None:
+        """Add text to the derivation description."""
+        added = "; ".join(f"{key}: {value}" for key, value in text.items())
+        known = str(self._dataset.DerivationDescription)[: 1022 - len(added)]
+        self._dataset.DerivationDescription = f"{known}; {added}"
 
     def finish(self) -> None:
         """Write the derived data set with its pixels."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -117,6 +118,9 @@ class _WholeEncoder:
     def write(self, rows: Array) -> None:
         self._pixels[self._filled : self._filled + len(rows)] = rows
         self._filled += len(rows)
+
+    def describe(self, text: Mapping[str, str]) -> None:
+        """Drop the text: these formats hold none."""
 
     def finish(self) -> None:
         pillow.encode(self._pixels, self._file, self._format, self._options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +32,9 @@ class Encoder(Protocol):
 
     def write(self, rows: Array) -> None:
         """Append native-endian rows ``(h, W, C)``."""
+
+    def describe(self, text: Mapping[str, str]) -> None:
+        """Add text about the present frame, where the format holds text; before its last row."""
 
     def finish(self) -> None:
         """Write whatever follows the last row."""

@@ -80,11 +80,22 @@ class ResidualMeter:
         self._top = kept
 
     @property
+    def is_complete(self) -> bool:
+        """Whether the whole picture was given."""
+        return self._done == len(self._bounds.low)
+
+    @property
     def residual(self) -> float:
         """Root mean square, in 8-bit grey levels, of what rounding and clipping do not explain."""
-        if self._done < len(self._bounds.low):
+        if not self.is_complete:
             raise InputError(f"{self._done} of {len(self._bounds.low)} rows are measured; add the whole picture first")
         return float(np.sqrt(min(self._sums.values()) / self._bounds.low.size) * 255.0)
+
+
+def colors_of(pixels: Array) -> int:
+    """Return the number of channels of ``(H, W, C)`` that are not alpha."""
+    channels: int = pixels.shape[2]
+    return channels - (channels in (2, 4))
 
 
 def residual(image: Array, pixels: Array, scale: int, kernels: Sequence[Kernel]) -> float:

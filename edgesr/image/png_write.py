@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Mapping
 from functools import partial
 from typing import BinaryIO, NamedTuple
 
@@ -46,6 +47,7 @@ class PngEncoder:
         self._stored = layout.dtype.newbyteorder(">")
         self._above = np.zeros(layout.width * self._step, np.uint8)
         self._checksum = 1
+        self._text: dict[str, str] = {}
         self._pool = OrderedPool(self._append)
         file.write(SIGNATURE)
         depth, colour = 8 * layout.dtype.itemsize, _COLOUR_TYPES[layout.channels - 1]
@@ -63,10 +65,16 @@ class PngEncoder:
             self._pool.submit(partial(_deflate, flat, self._above, self._step, self._level))
             self._above = flat[-1]
 
+    def describe(self, text: Mapping[str, str]) -> None:
+        """Add text, which is written behind the pixels."""
+        self._text.update(text)
+
     def finish(self) -> None:
-        """Write what is left of the image data and the end chunk."""
+        """Write what is left of the image data, the text that came last, and the end chunk."""
         self._pool.close()
         self._file.write(chunk(b"IDAT", EMPTY_LAST_BLOCK + self._checksum.to_bytes(4, "big")))
+        for kind, data in text_chunks(self._text):
+            self._file.write(chunk(kind, data))
         self._file.write(chunk(b"IEND", b""))
 
     def _append(self, block: _Block) -> None:

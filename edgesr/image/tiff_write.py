@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import BinaryIO
 
@@ -55,6 +57,10 @@ class TiffEncoder:
             self._filled += len(taken)
             if self._filled == min(self._strip_rows, self._rows_left):
                 self._end_strip()
+
+    def describe(self, text: Mapping[str, str]) -> None:
+        """Add text to the description of the present frame and those behind it."""
+        self._metadata = replace(self._metadata, text={**self._metadata.text, **text})
 
     def finish(self) -> None:
         """End the threads; each directory was written with the last row of its frame."""

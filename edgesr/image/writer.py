@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -56,6 +56,10 @@ class RowWriter:
                 self._encoder.write(taken)
             self._rows_left -= len(taken)
             rows = rows[len(taken) :]
+
+    def describe(self, text: Mapping[str, str]) -> None:
+        """Add text that only the pixels told; before the last row of the frame that it is about."""
+        self._encoder.describe(text)
 
     def finish(self) -> None:
         """Bring the complete file to the disk without letting it appear yet; done at a clean exit in any case."""

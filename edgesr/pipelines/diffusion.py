@@ -31,6 +31,7 @@ class LatentDiffusion(PicturePipeline):
     """
 
     unit = "steps"
+    is_generative = True
 
     def __init__(
         self,

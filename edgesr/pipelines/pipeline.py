@@ -36,6 +36,8 @@ class PicturePipeline(ABC):
 
     unit = "tiles"
     """What ``on_tile`` of ``bands`` counts."""
+    is_generative = False
+    """Whether pictures are drawn, so that each must be measured against its input."""
 
     def __init__(self, package: ModelPackage, backend: Backend, *, color: Literal["rgb", "bgr"] = "rgb") -> None:
         if color not in ("rgb", "bgr"):

@@ -12,7 +12,7 @@ import numpy as np
 from edgesr.errors import InputError
 from edgesr.image import Metadata, Picture, write
 from edgesr.image.convert import check_pixels, to_float
-from edgesr.image.measurement import residual
+from edgesr.image.measurement import colors_of, residual
 from edgesr.image.resample import KERNELS, Kernel, downscale
 from edgesr.model.descriptor import ModelDescriptor
 from edgesr.pipelines.convention import Convention, check_convention
@@ -58,7 +58,8 @@ class Result:
         if not kernels:
             return None
         source = check_pixels(self.source)
-        return residual(_three_axes(self.image), source, self.descriptor.scale, kernels)
+        colors = colors_of(source)
+        return residual(_three_axes(self.image)[..., :colors], source[..., :colors], self.descriptor.scale, kernels)
 
     @property
     def convention(self) -> Convention | None:

@@ -1,0 +1,67 @@
+"""The options of ``edgesr pack``."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import Any
+
+from edgesr.cli.parser import Parser, filled, whole
+
+
+def add_pack(commands: Any, parents: list[Parser]) -> None:
+    """Add the command and its options."""
+    pack = commands.add_parser(
+        "pack",
+        parents=parents,
+        help="make a model package from ONNX files",
+        description="Make a model package from an ONNX file, or the three of a latent diffusion, and what you know.",
+    )
+    pack.add_argument("onnx", nargs="?", type=filled, metavar="ONNX", help="a restoration network")
+    pack.add_argument(
+        "-o", "--output", required=True, type=filled, metavar="NAME.edgesr", help="package file, or folder"
+    )
+    pack.add_argument("--name", metavar="NAME", help="model name (default: from the output)")
+    pack.add_argument("--model-version", metavar="X.Y.Z", help="version of the model (default: 1.0.0)")
+    pack.add_argument("--descriptor", metavar="FILE", help="JSON with further fields of model.json, e.g. licence")
+    group = pack.add_argument_group("latent diffusion, in place of ONNX")
+    group.add_argument("--encoder", type=filled, metavar="FILE", help="picture to latent")
+    group.add_argument("--unet", type=filled, metavar="FILE", help="the network that is called in every step")
+    group.add_argument("--decoder", type=filled, metavar="FILE", help="latent to picture")
+    group.add_argument("--schedule", type=filled, metavar="FILE", help="scheduler_config.json as diffusers writes it")
+    group.add_argument("--steps", type=whole(1, 100_000), metavar="N", help="network evaluations by default")
+    group.add_argument(
+        "--start-timestep", type=whole(0, 99_999), metavar="T", help="where the diffused input starts (default: noise)"
+    )
+    group.add_argument(
+        "--latent-scale", type=_number, metavar="X", help="scaling_factor of diffusers' AutoencoderKL (default: 1)"
+    )
+    group.add_argument("--latent-shift", type=_number, metavar="X", help="its shift_factor (default: 0)")
+    group.add_argument(
+        "--trained-size", type=whole(1, 65536), metavar="PIXELS", help="side of the small pictures of training"
+    )
+    group.add_argument(
+        "--degradation", choices=("cubic", "area", "antialiased"), metavar="NAME",
+        help="how the pictures of training were made small: cubic, area, antialiased"
+    )  # fmt: skip
+    group.add_argument(
+        "--role", action="append", type=_role, metavar="ROLE=TENSOR", help="state, timestep, condition or output of "
+        "the U-Net, where they cannot be told apart; repeatable"
+    )  # fmt: skip
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}")
+    return number
+
+
+def _role(text: str) -> tuple[str, str]:
+    role, equals, name = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"expected ROLE=TENSOR such as timestep=t, got {text!r}")
+    return role, name
