@@ -13,7 +13,7 @@ import csv
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from export.recipes.latent_stages import AutoencoderStage, EpsilonStage, FewStep
 from export.recipes.latent_validation import LatentValidator
 
 CHECKPOINT_SECONDS = 120
-STAGES = ("autoencoder", "epsilon", "few-step")
+RECIPES = {"autoencoder": Recipe(), "epsilon": Recipe(), "few-step": Recipe(sharpen_from=0.25)}
 Validate = Callable[[Any, Path], dict[str, float]]
 
 
@@ -106,7 +106,7 @@ class Trainer:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("stage", choices=RECIPES)
     parser.add_argument("--pictures", type=Path, required=True, help="large PNGs named PATIENT_NUMBER.png")
     parser.add_argument("--validation", type=Path, help="a folder of other patients; without it 70/20/10 of --pictures")
     parser.add_argument("--lpips", type=Path, required=True, help="folder with lpips_{alex,squeeze}_state_dict.pt")
@@ -128,7 +128,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
-    recipe = Recipe(seed=arguments.seed)
+    recipe = replace(RECIPES[arguments.stage], seed=arguments.seed)
     arguments.out.mkdir(parents=True, exist_ok=True)
     train_on, validate_on = read_pictures(arguments.pictures, arguments.validation)
     validator = LatentValidator(validate_on[:: max(1, len(validate_on) // arguments.validate_on)], arguments.lpips)
