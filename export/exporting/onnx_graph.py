@@ -1,0 +1,170 @@
+"""From a torch module to an ONNX file of standard operators, with the current exporter or the legacy one."""
+
+import contextlib
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import torch
+from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
+from torch import Tensor, nn
+
+from edgesr.errors import BuildError
+
+INPUT = "image"
+STANDARD = ("", "ai.onnx")
+
+
+@dataclass(frozen=True)
+class Traced:
+    """An exported network."""
+
+    model: onnx.ModelProto
+    exporter: str
+    """``current`` or ``legacy``, with the reason why the current one was not taken."""
+
+
+def export_onnx(
+    network: nn.Module,
+    example: Tensor,
+    outputs: Sequence[str],
+    *,
+    opset: int,
+    scale: int,
+    multiple: int = 1,
+    is_dynamic: bool = True,
+) -> Traced:
+    """Export a network in evaluation mode; the input is called ``image``.
+
+    With ``is_dynamic`` batch, height and width are left open, sides as multiples of ``multiple``. Raise BuildError when
+    neither exporter makes a valid graph of standard operators.
+    """
+    reasons = []
+    for name, export in (("current", _export_current), ("legacy", _export_legacy)):
+        try:
+            with tempfile.TemporaryDirectory(prefix="edgesr-") as folder, _silence():
+                path = Path(folder) / "network.onnx"
+                export(network, example, outputs, path, opset=opset, multiple=multiple if is_dynamic else None)
+                model = _folded(path)
+            _tidy(model, scale if is_dynamic else None)
+            _check(model, opset, is_dynamic)
+        except Exception as error:  # exporters raise whatever the traced code and their own passes raise
+            reasons.append(f"{name} exporter: {' '.join(str(error).split())[:240]}")
+            continue
+        return Traced(model, "; ".join([name, *reasons]))
+    raise BuildError(f"no exporter of PyTorch {torch.__version__} takes this network: {'; '.join(reasons)}")
+
+
+def run_onnx(model: onnx.ModelProto, image: Tensor) -> list[Tensor]:
+    """Run a graph on one batch ``(N, C, H, W)`` in ONNX Runtime, without its optimisations."""
+    options = SessionOptions()
+    options.graph_optimization_level = GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return [torch.from_numpy(value) for value in session.run(None, {INPUT: image.numpy()})]
+
+
+def _export_current(
+    network: nn.Module, example: Tensor, outputs: Sequence[str], path: Path, *, opset: int, multiple: int | None
+) -> None:
+    shapes = None
+    if multiple is not None:
+        sides = [torch.export.Dim(name, min=2) for name in ("rows", "columns")]
+        sides = [multiple * side if multiple > 1 else side for side in sides]
+        shapes = ({0: torch.export.Dim("batch"), 2: sides[0], 3: sides[1]},)
+    # A batch of one would be taken for a constant.
+    sample = example.repeat(2, 1, 1, 1) if multiple is not None else example
+    program = torch.onnx.export(
+        network,
+        (sample,),
+        input_names=[INPUT],
+        output_names=list(outputs),
+        dynamic_shapes=shapes,
+        opset_version=opset,
+        dynamo=True,
+        verbose=False,
+    )
+    program.save(str(path))
+
+
+def _export_legacy(
+    network: nn.Module, example: Tensor, outputs: Sequence[str], path: Path, *, opset: int, multiple: int | None
+) -> None:
+    axes = {name: {0: "batch", 2: "height", 3: "width"} for name in (INPUT, *outputs)} if multiple is not None else None
+    torch.onnx.export(
+        network,
+        (example,),
+        str(path),
+        input_names=[INPUT],
+        output_names=list(outputs),
+        dynamic_axes=axes,
+        opset_version=opset,
+        dynamo=False,
+    )
+
+
+def _folded(path: Path) -> onnx.ModelProto:
+    """Replace arithmetic on constants by the constants with ONNX Runtime's basic passes; keep standard operators."""
+    target = path.with_name("folded.onnx")
+    options = SessionOptions()
+    options.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(target)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    folded, plain = onnx.load(target), onnx.load(path)
+    return plain if any(node.domain not in STANDARD for node in folded.graph.node) else folded
+
+
+def _tidy(model: onnx.ModelProto, scale: int | None) -> None:
+    opset = next(entry.version for entry in model.opset_import if entry.domain in STANDARD)
+    del model.opset_import[:]
+    model.opset_import.append(onnx.helper.make_opsetid("", opset))
+    del model.metadata_props[:]
+    del model.functions[:]
+    model.producer_name, model.doc_string = "edgesr", ""
+    for node in model.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+    del model.graph.value_info[:]
+    if scale is None:
+        return
+    suffix = f"_x{scale}" if scale > 1 else ""
+    for value in (*model.graph.input, *model.graph.output):
+        own = "" if value.name == INPUT else suffix
+        dimensions = value.type.tensor_type.shape.dim
+        for axis, name in ((0, "batch"), (2, f"height{own}"), (3, f"width{own}")):
+            dimensions[axis].dim_param = name
+
+
+def _check(model: onnx.ModelProto, opset: int, is_dynamic: bool) -> None:
+    found = model.opset_import[0].version
+    if found > opset:
+        raise BuildError(f"the graph has opset {found}, the target takes {opset}")
+    onnx.checker.check_model(model, full_check=True)
+    foreign = sorted({f"{n.domain}.{n.op_type}" for n in model.graph.node if n.domain not in STANDARD})
+    if foreign:
+        raise BuildError(f"{', '.join(foreign)} is no standard operator")
+    batch = model.graph.input[0].type.tensor_type.shape.dim[0]
+    if is_dynamic and batch.HasField("dim_value"):
+        raise BuildError("the exporter fixed the batch")
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the exporters' progress and advice off the terminal; what matters comes as an exception."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(previous)

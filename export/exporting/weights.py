@@ -1,0 +1,173 @@
+"""Trained weights from files that strangers wrote: read without running code, unwrapped, and loaded key by key."""
+
+import pickle
+import re
+import warnings
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgesr.errors import ModelError, UsageError
+
+State = dict[str, Tensor]
+
+CONTAINERS = (
+    "params_ema",
+    "model_ema",
+    "ema",
+    "averaged",
+    "params",
+    "state_dict",
+    "model_state_dict",
+    "net_g",
+    "netG",
+    "generator",
+    "g_ema",
+    "model",
+    "network",
+)
+"""Entries that hold the weights inside a training checkpoint, the averaged ones first."""
+WRAPPERS = ("module.", "_orig_mod.", "net_g.", "netG.", "generator.", "network.", "net_sr.")
+"""Prefixes that DataParallel, torch.compile and training frameworks put before every key."""
+_SHOWN = 4
+
+
+def read_weights(path: str | Path, *, key: str | None = None) -> tuple[State, str]:
+    """Return the tensors of a ``.pth``, ``.pt``, ``.ckpt`` or ``.safetensors`` file as float32, and where they lay.
+
+    Nothing in the file is run. ``key`` names the entry that holds the weights, where the usual names do not find it.
+    Raise ModelError for files that hold code, no weights, or values that are not finite.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such file")
+    content = _safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
+    state, place = _tensors(content, path, key)
+    state = _without_wrappers(state)
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ModelError(f"{path}: {name} has NaN or infinite values; the training broke, take an earlier file")
+    return {name: t.float() if t.is_floating_point() else t for name, t in state.items()}, place
+
+
+def load_into(network: nn.Module, state: Mapping[str, Tensor], *, source: str, what: str, ignored: str = "") -> None:
+    """Load weights in place; raise ModelError that says which keys differ. Keys that match ``ignored`` are optional."""
+    own = network.state_dict()
+    needless = re.compile(ignored) if ignored else None
+    computed = {name for name in own if name.endswith("num_batches_tracked") or (needless and needless.search(name))}
+    given = {n: t for n, t in state.items() if n in own or not (needless and needless.search(n))}
+    problems = [
+        _listed("missing", own.keys() - given.keys() - computed),
+        _listed("unknown", given.keys() - own.keys()),
+        _listed(
+            "of another shape",
+            {n for n in given.keys() & own.keys() if given[n].shape != own[n].shape},
+            lambda n: f"{n}: {list(given[n].shape)} instead of {list(own[n].shape)}",
+        ),
+    ]
+    if any(problems):
+        raise ModelError(f"{source}: these are no weights of {what}: {'; '.join(p for p in problems if p)}")
+    network.load_state_dict(given, strict=False)
+
+
+def renamed(state: Mapping[str, Tensor], rules: Collection[tuple[str, str]]) -> State:
+    """Apply regular expressions ``(pattern, replacement)`` to every key; the first that matches counts."""
+    result = {}
+    for name, tensor in state.items():
+        for pattern, replacement in rules:
+            changed, count = re.subn(pattern, replacement, name)
+            if count:
+                name = changed
+                break
+        result[name] = tensor
+    return result
+
+
+def count(state: Mapping[str, Tensor], pattern: str) -> int:
+    """Return how many different numbers the first group of a pattern takes among the keys."""
+    return len({m[1] for name in state if (m := re.match(pattern, name))})
+
+
+def tensor(state: Mapping[str, Tensor], name: str, *, source: str, what: str) -> Tensor:
+    """Return the tensor that tells a size of the network; raise ModelError when it is missing."""
+    if name not in state:
+        raise ModelError(
+            f"{source}: these are no weights of {what}: {name} is missing, the file has {_listed('keys', state.keys())}"
+        )
+    return state[name]
+
+
+def _safetensors(path: Path) -> Any:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError:
+        raise ModelError(f"{path}: needs the package safetensors: pip install safetensors") from None
+    try:
+        return load_file(str(path))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{path}: is no safetensors file: {_short(error)}") from None
+
+
+def _torch_file(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"(?:GLOBAL|Unsupported global:? (?:GLOBAL )?)\s*([\w.]+)", str(error))
+        reason = (
+            f"it holds code ({found[1]}), which is not run"
+            if found
+            else "it is no file of tensors alone, and nothing else is run"
+        )
+        raise ModelError(
+            f"{path}: {reason}; save the weights alone, torch.save(network.state_dict(), ...) or safetensors"
+        ) from None
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, IndexError, TypeError) as error:
+        raise ModelError(f"{path}: is no readable checkpoint of PyTorch: {_short(error)}") from None
+
+
+def _tensors(content: Any, path: Path, key: str | None) -> tuple[State, str]:
+    """Find the mapping of names to tensors, as deep as containers nest."""
+    place: list[str] = []
+    if key is not None:
+        if not isinstance(content, Mapping) or key not in content:
+            known = ", ".join(map(str, content)) if isinstance(content, Mapping) else "no keys"
+            raise UsageError(f"--key {key}: {path} has {known[:200]}")
+        content, place = content[key], [key]
+    while isinstance(content, Mapping) and not any(isinstance(value, Tensor) for value in content.values()):
+        name = next((n for n in CONTAINERS if isinstance(content.get(n), Mapping)), None)
+        if name is None:
+            break
+        content = content[name]
+        place.append(name)
+    state = {str(n): t for n, t in content.items() if isinstance(t, Tensor)} if isinstance(content, Mapping) else {}
+    if not state:
+        raise ModelError(f"{path}: holds no named tensors; give the entry that holds the weights with --key")
+    return state, ".".join(place) or "the file itself"
+
+
+def _without_wrappers(state: State) -> State:
+    state = {name: tensor for name, tensor in state.items() if name != "n_averaged"}
+    for _ in range(len(WRAPPERS)):
+        found = next((p for p in WRAPPERS if any(name.startswith(p) for name in state)), None)
+        if found is None:
+            break
+        # A checkpoint of a whole GAN holds a discriminator and losses beside the generator.
+        state = {name.removeprefix(found): tensor for name, tensor in state.items() if name.startswith(found)}
+    return state
+
+
+def _listed(what: str, names: Collection[str], show: Callable[[str], str] = str) -> str:
+    if not names:
+        return ""
+    listed = ", ".join(show(name) for name in sorted(names)[:_SHOWN])
+    return f"{len(names)} {what} ({listed}{', ...' if len(names) > _SHOWN else ''})"
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]

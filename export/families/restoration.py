@@ -1,0 +1,89 @@
+"""What all restoration families share on the command line and on the way to a package."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from edgesr.errors import UsageError
+from export.exporting.packaging import PICTURE, package
+from export.exporting.targets import TARGETS
+from export.exporting.weights import State, read_weights
+
+
+@dataclass(frozen=True)
+class Built:
+    """A network with its weights, in evaluation mode, and what its package says that it cannot tell itself."""
+
+    network: nn.Module
+    title: str
+    descriptor: Mapping[str, Any] = field(default_factory=dict)
+    outputs: tuple[str, ...] = (PICTURE,)
+    size: tuple[int, int] | None = None
+    multiple: int | None = None
+
+
+Build = Callable[[State, argparse.Namespace, str], Built]
+"""Make the network of the weights in a file; the last argument names the file in errors."""
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every family."""
+    parser.add_argument("--weights", type=Path, required=True, metavar="FILE", help=".pth, .pt, .ckpt or .safetensors")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="NAME.edgesr", help="package to write")
+    parser.add_argument(
+        "--target",
+        choices=TARGETS,
+        default="any",
+        help="TensorRT whose operators are allowed; any (default): all from 8.6",
+    )
+    parser.add_argument("--key", help="entry of the checkpoint that holds the weights (default: found by usual names)")
+    parser.add_argument("--name", help="name of the model (default: of the package file)")
+    parser.add_argument("--descriptor", type=Path, metavar="FILE", help="JSON with further fields of model.json")
+
+
+def execute(arguments: argparse.Namespace, build: Build) -> None:
+    """Read the weights, build the network and write its package; print the package's path."""
+    if arguments.output.suffix not in ("", ".edgesr", ".zip"):
+        raise UsageError(f"-o {arguments.output}: must end in .edgesr or .zip, or name a folder")
+    fields = _fields(arguments.descriptor)
+    state, place = read_weights(arguments.weights, key=arguments.key)
+    say(f"{len(state)} tensors from {place}")
+    built = build(state, arguments, str(arguments.weights))
+    parameters = sum(parameter.numel() for parameter in built.network.parameters())
+    say(f"{built.title}, {parameters:,} parameters")
+    described = {"description": f"{built.title}, {parameters:,} parameters."}
+    name = {"name": arguments.name} if arguments.name else {}
+    package(
+        built.network.eval(),
+        arguments.output,
+        {**described, **built.descriptor, **fields, **name},
+        outputs=built.outputs,
+        size=built.size,
+        multiple=built.multiple,
+        target=arguments.target,
+        say=say,
+    )
+    print(arguments.output)
+
+
+def say(text: str) -> None:
+    """Tell what was found, on stderr."""
+    print(f"export: {text}", file=sys.stderr)
+
+
+def _fields(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        fields = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"--descriptor {path}: {error}") from None
+    if not isinstance(fields, dict):
+        raise UsageError(f"--descriptor {path}: must hold one JSON object")
+    return fields

@@ -1,0 +1,143 @@
+"""Restoration families at the papers' sizes: parameters, published layouts, and a package that edgesr runs."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+pytest.importorskip("PIL")
+
+import edgesr  # noqa: E402
+from edgesr.model.package import open_package  # noqa: E402
+from export.__main__ import main  # noqa: E402
+from export.exporting.parity import read_picture  # noqa: E402
+from export.families import edsr, rrdb  # noqa: E402
+from export.models.edsr import MEAN, Edsr  # noqa: E402
+from export.models.rrdb import Rrdb  # noqa: E402
+from tests.export.seeded import parameters, seeded  # noqa: E402
+
+
+def test_networks_have_the_published_numbers_of_parameters() -> None:
+    with torch.device("meta"):
+        counts = [parameters(network) for network in (Edsr(4), Edsr(8), Rrdb(2), Rrdb(10), Rrdb(15))]
+    assert counts == [1_517_571, 1_665_283, 1_590_083, 7_345_475, 10_942_595]
+
+
+def esrgan(name: str) -> str:
+    """Rename a key of BasicSR to that of ESRGAN's repository."""
+    name = re.sub(r"^body\.(\d+)\.rdb(\d)", r"RRDB_trunk.\1.RDB\2", name)
+    return name.replace("conv_body", "trunk_conv").replace("conv_up", "upconv").replace("conv_hr", "HRconv")
+
+
+def first_release(name: str) -> str:
+    """Rename a key of BasicSR to that of the numbered layers of ESRGAN's first release."""
+    name = re.sub(r"^body\.(\d+)\.rdb(\d)\.conv(\d)", r"model.1.sub.\1.RDB\2.conv\3.0", name)
+    for key, layer in (("conv_first", "0"), ("conv_body", "1.sub.2"), ("conv_up1", "3"), ("conv_up2", "6")):
+        name = name.replace(key, f"model.{layer}")
+    return name.replace("conv_hr", "model.8").replace("conv_last", "model.10")
+
+
+@pytest.mark.parametrize("rename", [str, esrgan, first_release])
+def test_rrdb_loads_in_every_published_layout(rename) -> None:
+    network = seeded(Rrdb(2, channels=16, growth=8))
+    state = {rename(name): t for name, t in network.state_dict().items()}
+    built = rrdb.build(state, Namespace(), "w.pth")
+    assert built.title == "RRDB generator with 2 blocks, x4"
+    assert all(torch.equal(t, built.network.state_dict()[name]) for name, t in network.state_dict().items())
+
+
+@pytest.mark.parametrize(("scale", "shuffle"), [(4, 1), (2, 2), (1, 4), (8, 1)])
+def test_rrdb_equals_spandrels(scale: int, shuffle: int) -> None:
+    spandrel = pytest.importorskip("spandrel")
+    network = seeded(Rrdb(1, scale, channels=16, shuffle=shuffle))
+    theirs = spandrel.ModelLoader().load_from_state_dict(network.state_dict())
+    image = read_picture("astronaut.png", (32, 24), 3)
+    assert theirs.scale == scale
+    built = rrdb.build(network.state_dict(), Namespace(), "w.pth")
+    with torch.inference_mode():
+        torch.testing.assert_close(built.network(image), theirs.model.eval()(image))
+
+
+def authors(network: Edsr) -> dict[str, torch.Tensor]:
+    """Rename the keys to those of the authors' repository, which has the mean colour as frozen convolutions."""
+    state = {}
+    for name, tensor in network.state_dict().items():
+        name = re.sub(r"^body\.(\d+)\.conv1", r"body.\1.body.0", name)
+        name = re.sub(r"^body\.(\d+)\.conv2", r"body.\1.body.2", name)
+        name = name.replace("conv_first", "head.0").replace("conv_after_body", f"body.{len(network.body)}")
+        state[name.replace("upsample", "tail.0").replace("conv_last", "tail.1")] = tensor
+    for name, sign in (("sub_mean", -1), ("add_mean", 1)):
+        state[f"{name}.weight"] = torch.eye(3).reshape(3, 3, 1, 1)
+        state[f"{name}.bias"] = sign * 255 * torch.tensor(MEAN)
+    return state
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_edsr_loads_the_authors_layout_and_computes_what_the_paper_says(scale: int) -> None:
+    network = seeded(Edsr(scale, blocks=2, channels=8))
+    state = authors(network)
+    built = edsr.build(state, Namespace(), "w.pth").network.eval()
+    conv = torch.nn.functional.conv2d
+    image = read_picture("astronaut.png", (16, 24), 3)
+    x = conv(image * 255, state["sub_mean.weight"], state["sub_mean.bias"])
+    x = first = conv(x, state["head.0.weight"], state["head.0.bias"], padding=1)
+    for i in range(2):
+        layers = [(state[f"body.{i}.body.{n}.weight"], state[f"body.{i}.body.{n}.bias"]) for n in (0, 2)]
+        x = x + conv(conv(x, *layers[0], padding=1).relu(), *layers[1], padding=1)
+    x = first + conv(x, state["body.2.weight"], state["body.2.bias"], padding=1)
+    for i in range(1 if scale == 3 else scale.bit_length() - 1):
+        x = conv(x, state[f"tail.0.{2 * i}.weight"], state[f"tail.0.{2 * i}.bias"], padding=1)
+        x = torch.nn.functional.pixel_shuffle(x, 3 if scale == 3 else 2)
+    x = conv(x, state["tail.1.weight"], state["tail.1.bias"], padding=1)
+    x = conv(x, state["add_mean.weight"], state["add_mean.bias"]) / 255
+    with torch.inference_mode():
+        torch.testing.assert_close(built(image), x, atol=1e-5, rtol=1e-5)
+
+
+def test_residuals_of_the_large_edsr_are_scaled_and_other_means_refused() -> None:
+    with torch.device("meta"):
+        state = Edsr(2, blocks=1, channels=128).state_dict()
+    state = {name: torch.zeros(tensor.shape) for name, tensor in state.items()}
+    assert edsr.build(state, Namespace(), "w.pth").network.body[0].residual_scale == 0.1
+    assert edsr.build(state, Namespace(residual_scale=1.0), "w.pth").network.body[0].residual_scale == 1
+    with pytest.raises(edgesr.ModelError, match=r"an EDSR with the mean \[0\.5, 0\.5, 0\.5\]"):
+        edsr.build(state | {"sub_mean.bias": torch.full((3,), -0.5)}, Namespace(), "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("words", "network", "radius"),
+    [(["rrdb"], Rrdb(2), 34), (["edsr", "--target", "trt8.6"], Edsr(4), 36)],
+    ids=["rrdb", "edsr"],
+)
+def test_one_command_makes_a_package_that_equals_torch(words, network, radius, tmp_path, capsys) -> None:
+    network = seeded(network)
+    with torch.no_grad():  # an output within [0, 1], where the runtime does not clip
+        network.conv_last.weight.mul_(0.01)
+        network.conv_last.bias.fill_(0.4 if words[0] == "rrdb" else 0)
+    torch.save({"params_ema": network.state_dict()}, tmp_path / "w.pth")
+    target = tmp_path / "mine.edgesr"
+    assert main([*words, "--weights", str(tmp_path / "w.pth"), "-o", str(target)]) == 0
+    assert capsys.readouterr().out == f"{target}\n"
+    described = open_package(target).descriptor
+    assert (described.name, described.scale, described.receptive_field, described.size.multiple) == (
+        "mine",
+        4,
+        radius,
+        1,
+    )
+    rows = [row for row in described.quality if row["set"] == "parity with PyTorch"]
+    assert {row["picture"] for row in rows} == {"astronaut.png", "chest_xray.png"}
+    assert len({tuple(row["size"]) for row in rows}) == 2
+    assert max(row["relative"] for row in rows) < 1e-5
+    image = read_picture("astronaut.png", (31, 22), 3)
+    with torch.inference_mode():
+        expected = network(image)[0].permute(1, 2, 0).clamp(0, 1).numpy()
+    with edgesr.load(target, device="cpu") as up:
+        got = up(image[0].permute(1, 2, 0).numpy())
+    np.testing.assert_allclose(got, expected, atol=1e-5)
