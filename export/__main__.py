@@ -10,6 +10,7 @@ from edgesr.errors import EdgesrError
 FAMILIES = {
     "rrdb": ("export.families.rrdb", "RRDB generator of ESRGAN, any number of blocks, x1 to x8"),
     "edsr": ("export.families.edsr", "EDSR and EDSR-baseline, x2, x3, x4, x8"),
+    "swinir": ("export.families.swinir", "SwinIR, classical, lightweight, real-world and same-size"),
 }
 """Name on the command line: the module, with ``add_arguments(parser)`` and ``execute(arguments)``, and its help."""
 _PROGRAM = "python -m export"

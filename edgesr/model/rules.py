@@ -116,9 +116,6 @@ def _restore(descriptor: ModelDescriptor) -> Iterator[str]:
     for role in part.inputs:
         if role not in ("image", "quantum") and role not in descriptor.controls:
             yield f"parts.{NETWORK}.inputs.{role}: must be image, quantum or a name in controls"
-    for role in part.outputs:
-        if role not in ("image", "scale"):
-            yield f"parts.{NETWORK}.outputs.{role}: must be image or scale"
     for name in descriptor.controls:
         if name not in part.inputs:
             yield f"controls.{name}: parts.{NETWORK}.inputs has no tensor for it"

@@ -99,7 +99,7 @@ def test_a_whole_pickled_module_is_refused_by_its_class(tmp_path: Path) -> None:
     [
         (b"", "is no readable checkpoint"),
         (b"PK\x03\x04 cut", "is no readable checkpoint"),
-        (b"hello", "no file of tensors alone"),
+        (b"hello", "is no readable checkpoint"),
     ],
     ids=["empty", "cut", "text"],
 )
