@@ -63,11 +63,11 @@ class Decode(nn.Module):
 
     def __init__(self, autoencoder: GreyAutoencoder) -> None:
         super().__init__()
-        self.decoder = autoencoder.decoder
+        self.decoder, self.filter = autoencoder.decoder, autoencoder.filter
 
     def forward(self, latent: Tensor) -> Tensor:
         """Decode ``(N, channels, h, w)``."""
-        return self.decoder(latent).clamp(-1, 1)
+        return self.filter(self.decoder(latent)).clamp(-1, 1)
 
 
 @torch.no_grad()

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.models.lattice import OwnLatticeFilter
+
 BLOCK = 4
 POSTERIOR_DEVIATION = 0.004
 """Of every latent element, in grey range 1 and the orthonormal basis of the blocks: about 0.7 grey levels of 255."""
@@ -27,6 +29,7 @@ class GreyAutoencoder(nn.Module):
         self.channels = channels
         self.encoder = Encoder(channels, width)
         self.decoder = Decoder(channels, width, features)
+        self.filter = OwnLatticeFilter()
         self.register_buffer("deviation", torch.ones(1, channels, 1, 1))
 
     def begin(self, mean: np.ndarray, basis: np.ndarray, deviations: np.ndarray) -> None:
@@ -47,8 +50,8 @@ class GreyAutoencoder(nn.Module):
         return self.encoder(picture)
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Return the picture, not clipped."""
-        return self.decoder(latent)
+        """Return the picture, not clipped, without a lattice of the blocks."""
+        return self.filter(self.decoder(latent))
 
 
 class Encoder(nn.Module):

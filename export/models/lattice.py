@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.models.resample import SCALE, BicubicUpsampler
+from export.models.resample import SCALE, BicubicUpsampler, Downscalers
 
 
 class LatticeFilter(nn.Module):
@@ -26,3 +26,18 @@ class LatticeFilter(nn.Module):
         detail = functional.conv2d(picture - self.smooth(image), self.phases, stride=SCALE)
         local = functional.avg_pool2d(detail, 7, stride=1, padding=3, count_include_pad=False)
         return picture - functional.pixel_shuffle(local - local.mean(dim=1, keepdim=True), SCALE)
+
+
+class OwnLatticeFilter(nn.Module):
+    """`LatticeFilter` where the image that was enlarged is not at hand: the picture itself, shrunk by cv2 cubic."""
+
+    kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filter = LatticeFilter()
+        self.register_buffer("kernel", Downscalers().kernel[:1, :, 6:10, 6:10].clone(), persistent=False)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Take and return ``(N, 1, 4H, 4W)``."""
+        return self.filter(picture, functional.conv2d(picture, self.kernel, stride=SCALE))

@@ -29,7 +29,7 @@ from export.recipes.latent_stages import AutoencoderStage, EpsilonStage, FewStep
 from export.recipes.latent_validation import LatentValidator
 
 CHECKPOINT_SECONDS = 120
-RECIPES = {"autoencoder": Recipe(), "epsilon": Recipe(), "few-step": Recipe(sharpen_from=0.25)}
+RECIPES = {"autoencoder": Recipe(), "epsilon": Recipe(), "few-step": Recipe(sharpen_from=0.25, lpips_weight=0.2)}
 Validate = Callable[[Any, Path], dict[str, float]]
 
 

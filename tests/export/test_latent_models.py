@@ -16,6 +16,7 @@ from edgesr.compile.graph import Graph  # noqa: E402
 from edgesr.compile.roles import find_roles  # noqa: E402
 from edgesr.schedule import ScheduleConfig  # noqa: E402
 from export import graph_diffusion  # noqa: E402
+from export.metrics import grid_index  # noqa: E402
 from export.models.autoencoder import GreyAutoencoder, klt  # noqa: E402
 from export.models.cascade import MeanEnlarger  # noqa: E402
 from export.models.unet import TIME_EMBEDDING, UNetLite  # noqa: E402
@@ -81,7 +82,7 @@ def test_a_block_transform_with_all_sixteen_channels_loses_nothing() -> None:
     image = torch.from_numpy(picture)[None, None].float() / 127.5 - 1
     with torch.no_grad():
         latent = network.encode(image)
-        torch.testing.assert_close(network.decode(latent), image, atol=1e-5, rtol=0)
+        torch.testing.assert_close(network.decoder(latent), image, atol=1e-5, rtol=0)
     deviations = latent.numpy().std((0, 2, 3))
     np.testing.assert_allclose(deviations, 1, atol=1e-3)
 
@@ -93,7 +94,7 @@ def test_the_block_transform_keeps_the_directions_that_scikit_finds(autoencoder:
     best = blocks.mean(0) + (blocks - blocks.mean(0)) @ kept.T @ kept
     image = torch.from_numpy(picture)[None, None].float() / 127.5 - 1
     with torch.no_grad():
-        found = (autoencoder.decode(autoencoder.encode(image)) + 1) / 2
+        found = (autoencoder.decoder(autoencoder.encode(image)) + 1) / 2
     np.testing.assert_allclose(
         found[0, 0].numpy().reshape(64, 4, 64, 4).transpose(0, 2, 1, 3).reshape(-1, 16), best, atol=1e-5
     )
@@ -154,3 +155,11 @@ def test_a_checkpoint_of_diffusers_takes_the_place_of_our_autoencoder(tmp_path: 
         picture = original.decode(expected / 0.18215).sample.mean(1, keepdim=True)
         torch.testing.assert_close(found.decode(latent), picture)
     assert found.channels == 4
+
+
+def test_decoding_draws_no_lattice_of_the_blocks(autoencoder: GreyAutoencoder) -> None:
+    picture = _radiograph()
+    wave = np.tile(np.array([[6.0, -2, -2, -2]] * 4), (64, 64))
+    assert grid_index(picture + wave) > 50 * grid_index(picture)
+    image = torch.from_numpy((picture + wave).astype(np.float32))[None, None] / 127.5 - 1
+    assert grid_index((autoencoder.filter(image)[0, 0].numpy() + 1) * 127.5) < 2 * grid_index(picture)
