@@ -20,9 +20,14 @@ if TYPE_CHECKING:
         OutOfMemoryError,
         UsageError,
     )
+    from edgesr.pipelines.chain import Chain
+    from edgesr.pipelines.classify import Classifier
+    from edgesr.pipelines.detect import Detector
+    from edgesr.pipelines.label_result import Classification, Detections, Segmentation
     from edgesr.pipelines.load import load
     from edgesr.pipelines.restore import Restorer
     from edgesr.pipelines.result import Result
+    from edgesr.pipelines.segment import Segmenter
 
 __version__ = "0.1.0"
 
@@ -31,12 +36,19 @@ _HOMES = {
     "AccuracyError": "edgesr.errors",
     "BackendError": "edgesr.errors",
     "BuildError": "edgesr.errors",
+    "Chain": "edgesr.pipelines.chain",
+    "Classification": "edgesr.pipelines.label_result",
+    "Classifier": "edgesr.pipelines.classify",
+    "Detections": "edgesr.pipelines.label_result",
+    "Detector": "edgesr.pipelines.detect",
     "EdgesrError": "edgesr.errors",
     "InputError": "edgesr.errors",
     "ModelError": "edgesr.errors",
     "OutOfMemoryError": "edgesr.errors",
     "Restorer": "edgesr.pipelines.restore",
     "Result": "edgesr.pipelines.result",
+    "Segmentation": "edgesr.pipelines.label_result",
+    "Segmenter": "edgesr.pipelines.segment",
     "UsageError": "edgesr.errors",
     "load": "edgesr.pipelines.load",
 }
@@ -45,12 +57,19 @@ __all__ = [
     "AccuracyError",
     "BackendError",
     "BuildError",
+    "Chain",
+    "Classification",
+    "Classifier",
+    "Detections",
+    "Detector",
     "EdgesrError",
     "InputError",
     "ModelError",
     "OutOfMemoryError",
     "Restorer",
     "Result",
+    "Segmentation",
+    "Segmenter",
     "UsageError",
     "__version__",
     "load",

@@ -35,7 +35,7 @@ ALLOWED = {
 
 # Libraries that are large, optional or a device's own: imported inside functions, in the named files alone.
 HOMES = {
-    "PIL": {"image/pillow.py"},
+    "PIL": {"image/pillow.py", "image/draw.py"},
     "pydicom": {"image/dicom.py"},
     "onnx": {
         "model/onnx_file.py",

@@ -26,7 +26,7 @@ class Job:
     folder: Path | None
     """The output folder that holds the manifest; None for single files and files beside their inputs."""
     suffix: str | None = None
-    """What ``resolve_jobs`` adds to the name of the target; None for ``_x<scale>``."""
+    """What ``resolve_jobs`` adds to the name of the target; None for what is usual, e.g. ``_x<scale>``."""
 
     @property
     def error_map(self) -> Path:
@@ -38,6 +38,11 @@ class Job:
     def heat_map(self) -> Path:
         """Where the picture coloured by the predicted error is written when it is asked for."""
         return self.target.with_name(f"{self.target.stem}_heatmap{self.error_map.suffix}")
+
+    @property
+    def mask(self) -> Path:
+        """Where the classes of the pixels are written, as a PNG."""
+        return self.target.with_name(f"{self.target.stem.removesuffix('_overlay')}_mask.png")
 
 
 def plan_jobs(
@@ -65,17 +70,20 @@ def plan_jobs(
     return _distinct(list(jobs.values()))
 
 
-def resolve_jobs(jobs: list[Job], scale: int) -> list[Job]:
-    """Give the targets their final names; raise UsageError when an output would replace an input."""
+def resolve_jobs(jobs: list[Job], usual: str) -> list[Job]:
+    """Give the targets their final names, with the ``usual`` suffix where the user gave none.
+
+    Raises UsageError when an output would replace an input.
+    """
     named = []
     for job in jobs:
-        suffix = f"_x{scale}" if job.suffix is None else job.suffix
+        suffix = usual if job.suffix is None else job.suffix
         named.append(
             replace(job, target=job.target.with_name(f"{job.target.stem}{suffix}{job.target.suffix}"), suffix="")
         )
     sources = {os.path.realpath(job.source): job.source for job in named}
     for job in named:
-        for path in (job.target, job.error_map, job.heat_map):
+        for path in (job.target, job.error_map, job.heat_map, job.mask):
             replaced = sources.get(os.path.realpath(path))
             if replaced is not None:
                 of = "" if replaced == job.source else f" of {job.source}"

@@ -7,12 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+from edgesr.cli.label_options import label_fields
 from edgesr.cli.output import note, result, result_json
 from edgesr.cli.run import expectations
 from edgesr.errors import InputError, UsageError
 from edgesr.image.source import open_source
 from edgesr.model import ModelPackage, pack
-from edgesr.pipelines.load import cpu_probe
+from edgesr.model.chain import write_chain
+from edgesr.pipelines.load import cpu_probe, open_model
+from edgesr.pipelines.place import chained
 
 _MAX_BYTES = 1 << 20
 _FILES = ("unet", "decoder", "schedule")
@@ -26,9 +29,13 @@ def execute(arguments: argparse.Namespace) -> int:
     """Write the package and print where it is."""
     output = Path(arguments.output)
     fields = _descriptor(arguments.descriptor)
-    package = (
-        _diffusion(arguments, output, fields) if _is_diffusion(arguments) else _restoration(arguments, output, fields)
-    )
+    both = chained(arguments.onnx) if arguments.onnx is not None else None
+    if _is_diffusion(arguments):
+        package = _diffusion(arguments, output, fields)
+    elif both is not None:
+        package = _chain(both, arguments, output, fields)
+    else:
+        package = _network(arguments, output, _joined(fields, label_fields(arguments)))
     if arguments.json:
         result_json({"package": str(output), "digest": package.digest, "notes": package.notes})
         return 0
@@ -38,7 +45,7 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _restoration(arguments: argparse.Namespace, output: Path, fields: dict[str, Any]) -> ModelPackage:
+def _network(arguments: argparse.Namespace, output: Path, fields: dict[str, Any]) -> ModelPackage:
     return pack(
         Path(arguments.onnx),
         output,
@@ -48,6 +55,26 @@ def _restoration(arguments: argparse.Namespace, output: Path, fields: dict[str, 
         expects=expectations(arguments),
         probe=cpu_probe,
     )
+
+
+def _chain(both: tuple[str, str], arguments: argparse.Namespace, output: Path, fields: dict[str, Any]) -> ModelPackage:
+    if fields or expectations(arguments) or label_fields(arguments):
+        raise UsageError("a chain is described by its two packages; give only -o, --name and --model-version with it")
+    return write_chain(
+        output,
+        open_model(both[0]),
+        open_model(both[1]),
+        name=arguments.name or output.stem,
+        version=arguments.model_version or "1.0.0",
+    )
+
+
+def _joined(fields: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of the descriptor file with those of the options, which come first."""
+    joined = {**fields, **given}
+    if isinstance(fields.get("input"), dict) and "input" in given:
+        joined["input"] = {**fields["input"], **given["input"]}
+    return joined
 
 
 def _is_diffusion(arguments: argparse.Namespace) -> bool:

@@ -6,6 +6,7 @@ import argparse
 import math
 from typing import Any
 
+from edgesr.cli.label_options import add_pack_options
 from edgesr.cli.parser import Parser, filled, whole
 
 
@@ -17,7 +18,13 @@ def add_pack(commands: Any, parents: list[Parser]) -> None:
         help="make a model package from ONNX files",
         description="Make a model package from an ONNX file, or the three of a latent diffusion, and what you know.",
     )
-    pack.add_argument("onnx", nargs="?", type=filled, metavar="ONNX", help="a restoration network")
+    pack.add_argument(
+        "onnx",
+        nargs="?",
+        type=filled,
+        metavar="ONNX",
+        help="a network, or RESTORATION+TASK to chain two packages",
+    )
     pack.add_argument(
         "-o", "--output", required=True, type=filled, metavar="NAME.edgesr", help="package file, or folder"
     )
@@ -48,6 +55,7 @@ def add_pack(commands: Any, parents: list[Parser]) -> None:
         "--role", action="append", type=_role, metavar="ROLE=TENSOR", help="state, timestep, condition or output of "
         "the U-Net, where they cannot be told apart; repeatable"
     )  # fmt: skip
+    add_pack_options(pack)
 
 
 def _number(text: str) -> float:

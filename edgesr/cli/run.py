@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from edgesr.cli.jobs import Job, plan_jobs, resolve_jobs
+from edgesr.cli.label_options import thresholds
 from edgesr.cli.manifest import Manifest
 from edgesr.cli.output import note, result, result_json
 from edgesr.cli.progress import Progress
@@ -18,7 +19,7 @@ from edgesr.cli.spinner import Spinner
 from edgesr.errors import AccuracyError, BackendError, InputError
 from edgesr.image.output import remove_leftovers
 from edgesr.model import DEFAULT_MODEL
-from edgesr.pipelines.load import load
+from edgesr.pipelines.load import Pipeline, load
 from edgesr.pipelines.pipeline import PicturePipeline
 
 _CONTROLS = ("fidelity", "degradation", "consistency", "steps", "sampler", "seed", "strength", "samples")
@@ -36,9 +37,14 @@ def execute(arguments: argparse.Namespace) -> int:
         recursive=arguments.recursive,
     )
     start = perf_counter()
-    with open_restorer(arguments) as restorer:
+    with open_pipeline(arguments) as restorer:
         load_ms = (perf_counter() - start) * 1e3
-        jobs = resolve_jobs(jobs, restorer.scale)
+        if not isinstance(restorer, PicturePipeline):
+            from edgesr.cli.run_labels import SUFFIXES, run_labels
+
+            jobs = resolve_jobs(jobs, SUFFIXES[restorer.task])
+            return run_labels(jobs, restorer, arguments, load_ms=load_ms)
+        jobs = resolve_jobs(jobs, f"_x{restorer.scale}")
         for folder in {Path(os.path.realpath(job.target)).parent for job in jobs}:
             remove_leftovers(folder)
         is_single = len(jobs) == 1 and jobs[0].folder is None
@@ -64,8 +70,8 @@ def _exit_code(records: list[dict[str, Any]]) -> int:
     return 0 if not codes else AccuracyError.exit_code if codes == {AccuracyError.exit_code} else InputError.exit_code
 
 
-def open_restorer(arguments: argparse.Namespace) -> PicturePipeline:
-    """Load the model that the arguments name, with its controls."""
+def open_pipeline(arguments: argparse.Namespace) -> Pipeline:
+    """Load the model that the arguments name, with its controls and thresholds."""
     controls = {name: getattr(arguments, name) for name in _CONTROLS if getattr(arguments, name) is not None}
     with Spinner(quiet=arguments.json) as spinner:
         return load(
@@ -79,6 +85,7 @@ def open_restorer(arguments: argparse.Namespace) -> PicturePipeline:
             note=spinner.note,
             tick=spinner.tick,
             **controls,
+            **thresholds(arguments),
         )
 
 

@@ -6,6 +6,7 @@ import argparse
 import math
 from typing import Any
 
+from edgesr.cli.label_options import add_run_options
 from edgesr.cli.parser import Parser, filled, whole
 
 # Written out, as the help must not wait for numpy.
@@ -18,8 +19,9 @@ def add_run(commands: Any, parents: list[Parser]) -> None:
     run = commands.add_parser(
         "run",
         parents=parents,
-        help="restore pictures, folders or globs",
-        description="Restore or enlarge pictures. Folders keep a manifest and resume where they stopped.",
+        help="restore or label pictures, folders or globs",
+        description="Restore, enlarge, classify or segment pictures, or detect what is in them. "
+        "Folders keep a manifest and resume where they stopped.",
     )
     run.add_argument("input", nargs="+", type=filled, metavar="INPUT", help="picture, folder or quoted glob pattern")
     run.add_argument(
@@ -27,10 +29,12 @@ def add_run(commands: Any, parents: list[Parser]) -> None:
         "--model",
         type=filled,
         metavar="MODEL",
-        help="name, package or .onnx file (default: cxr-x4, or $EDGESR_MODEL)",
+        help="name, package or .onnx file, or RESTORATION+TASK (default: cxr-x4, or $EDGESR_MODEL)",
     )
     run.add_argument("-o", "--output", type=filled, metavar="PATH", help="file, or folder (default: beside the input)")
-    run.add_argument("--suffix", metavar="TEXT", help="added to the name of each output (default: _x<scale>)")
+    run.add_argument(
+        "--suffix", metavar="TEXT", help="added to the name of each output (default: _x<scale>, or the task's)"
+    )
     run.add_argument(
         "--format", metavar="EXT", help="png, tif, jpg, webp, bmp or dcm (default: the input's; png for jpg, gif)"
     )
@@ -78,6 +82,7 @@ def add_run(commands: Any, parents: list[Parser]) -> None:
     group.add_argument(
         "--samples", type=whole(1, 1024), metavar="K", help="draw K pictures; write their mean and their deviation"
     )
+    add_run_options(run)
 
 
 def _number(text: str) -> float:

@@ -1,4 +1,4 @@
-"""Decode and encode compressed pixels with Pillow; the only file that imports it.
+"""Decode and encode compressed pixels with Pillow; drawing apart, the only file that imports it.
 
 The plug-in classes are opened directly: ``Image.open`` would guess the format anew, try every plug-in, and apply a
 global pixel limit that belongs to the host application.
@@ -14,7 +14,7 @@ import numpy as np
 from edgesr.errors import BackendError, InputError
 from edgesr.image.convert import is_grey
 from edgesr.image.source import check_size
-from edgesr.types import Array
+from edgesr.types import Array, FloatArray
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -164,3 +164,20 @@ def _pixels(image: Image.Image) -> Array:
     if image.mode == "1":
         pixels *= 255
     return pixels
+
+
+def resize_pixels(pixels: Array, h: int, w: int, interpolation: str) -> Array:
+    """Resize uint8 ``(H, W, C)`` with 1 or 3 channels to ``(h, w, C)``; each of the two passes is rounded to 8 bits."""
+    from PIL import Image
+
+    image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
+    resized = np.asarray(image.resize((w, h), Image.Resampling[interpolation.upper()]))
+    return resized[..., np.newaxis] if resized.ndim == 2 else resized
+
+
+def resize_plane(plane: FloatArray, h: int, w: int, interpolation: str) -> FloatArray:
+    """Resize float32 ``(H, W)`` to ``(h, w)`` without rounding."""
+    from PIL import Image
+
+    image = Image.fromarray(np.ascontiguousarray(plane))
+    return np.asarray(image.resize((w, h), Image.Resampling[interpolation.upper()]), np.float32)

@@ -14,6 +14,7 @@ from edgesr.model.descriptor import (
 )
 from edgesr.model.diffusion import Diffusion
 from edgesr.model.package import ModelPackage, open_package, verify, write_package
+from edgesr.model.prediction import Prediction, Resize
 from edgesr.model.registry import DEFAULT_MODEL, ModelInfo, add, find, list_models, remove
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ __all__ = [
     "ModelInfo",
     "ModelPackage",
     "Part",
+    "Prediction",
     "Preprocessing",
+    "Resize",
     "SizeRequirements",
     "Uncertainty",
     "add",

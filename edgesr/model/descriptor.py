@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from edgesr.errors import ModelError
 from edgesr.model.diffusion import Diffusion
+from edgesr.model.prediction import Prediction, Resize
 from edgesr.model.rules import disagreements
 from edgesr.model.schema import show, violations
 
@@ -38,7 +39,7 @@ class Part:
     inputs: Mapping[str, str] = field(default_factory=dict)
     """Role to tensor name: ``image``, ``quantum`` (grey-level step of the input) or the name of a control."""
     outputs: Mapping[str, str] = field(default_factory=dict)
-    """Role to tensor name: ``image``, ``scale`` (Laplace scale of the error)."""
+    """Role to tensor name: ``image``, ``scale`` (Laplace scale of the error); of other tasks see ``Prediction``."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,12 @@ class Preprocessing:
     range: tuple[float, float] = (0.0, 1.0)
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    resize: Resize | None = None
+    """How pictures are brought to the network's size, for tasks that label pictures; None takes them as they are."""
+    crop: tuple[int, int] | None = None
+    """``(height, width)`` of the middle that is cut out after resizing."""
+    fill: float | None = None
+    """Pixel in [0, 1] around pictures smaller than the network's size; None is the network's own zero."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,9 @@ class ModelDescriptor:
     """``scheduler_config.json`` as diffusers writes it, see docs/diffusion.md."""
     diffusion: Diffusion | None = None
     labels: tuple[str, ...] | None = None
+    prediction: Prediction = field(default_factory=Prediction)
+    stages: tuple[str, ...] = ()
+    """Folders of the packages that a chain runs one after the other."""
     golden: Mapping[str, str] | None = None
     """Files of a reference input and output: ``{"input": "golden/input.png", "output": "golden/output.png"}``."""
     files: Mapping[str, str] = field(default_factory=dict)
@@ -192,6 +202,9 @@ def _build(document: Mapping[str, Any]) -> ModelDescriptor:
         values["diffusion"] = Diffusion.from_json(document["diffusion"])
     if values.get("labels") is not None:
         values["labels"] = tuple(document["labels"])
+    if "prediction" in document:
+        values["prediction"] = Prediction.from_json(document["prediction"])
+    values["stages"] = tuple(document.get("stages", ()))
     values["quality"] = tuple(document.get("quality", ()))
     return ModelDescriptor(**values)
 
@@ -204,8 +217,12 @@ def _control(document: Mapping[str, Any]) -> Control:
 
 
 def _preprocessing(document: Mapping[str, Any]) -> Preprocessing:
-    vectors = {key: _floats(document[key]) for key in ("range", "mean", "std") if key in document}
-    return Preprocessing(**{**document, **vectors})
+    values: dict[str, Any] = {key: _floats(document[key]) for key in ("range", "mean", "std") if key in document}
+    if document.get("resize") is not None:
+        values["resize"] = Resize.from_json(document["resize"])
+    if document.get("crop") is not None:
+        values["crop"] = tuple(int(side) for side in document["crop"])
+    return Preprocessing(**{**document, **values})
 
 
 def _size(document: Mapping[str, Any]) -> SizeRequirements:

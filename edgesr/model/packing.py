@@ -12,6 +12,8 @@ from edgesr.errors import UsageError
 from edgesr.model.content import file_sha256
 from edgesr.model.describe import describe_onnx
 from edgesr.model.descriptor import SCHEMA_VERSION, ModelDescriptor
+from edgesr.model.label_packing import describe_labels
+from edgesr.model.label_rules import LABEL_TASKS
 from edgesr.model.measure import OpenProbe
 from edgesr.model.onnx_file import read_graph, with_weights_inside
 from edgesr.model.package import ModelPackage, open_package, verify
@@ -38,9 +40,10 @@ def pack(
 
     ``overrides`` holds fields of model.json; objects are merged with what is found in the ONNX file, everything else
     replaces it. ``expects`` holds ``range``, ``color``, ``layout`` and ``scale`` as ``describe_onnx`` takes them. For
-    tasks other than ``restore`` nothing is found and ``overrides`` has to say all. ``golden`` holds the reference files
-    by role (``input``, ``output``), ``files`` further files by their names in the package. External weights are moved
-    into the ONNX file.
+    tasks that label pictures, sizes and roles are found by running the network with ``probe``, and what it cannot tell
+    is taken as usual; for other tasks nothing is found and ``overrides`` has to say all. ``golden`` holds the reference
+    files by role (``input``, ``output``), ``files`` further files by their names in the package. External weights are
+    moved into the ONNX file.
     """
     onnx, out = Path(onnx), Path(out)
     asked = _asked(name, version, overrides or {}, expects or {})
@@ -86,7 +89,11 @@ def _asked(name: str, version: str, overrides: Mapping[str, Any], expects: Mappi
 
 def _found(onnx: Path, asked: Mapping[str, Any], probe: OpenProbe | None) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return what the ONNX file tells, as a document, and how it was found."""
-    if asked.get("task", "restore") != "restore":
+    task = asked.get("task", "restore")
+    if task in LABEL_TASKS and probe is not None:
+        found, told = describe_labels(onnx, task, asked.get("labels"), asked, probe)
+        return _merged(_skeleton(file_sha256(onnx)), {**found, "task": task}), tuple(told)
+    if task != "restore":
         read_graph(onnx)
         return _skeleton(file_sha256(onnx)), ()
     expects = asked.get("input", {})

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from edgesr.model.diffusion_rules import diffusion_disagreements
+from edgesr.model.label_rules import LABEL_TASKS, NETWORK, chain_disagreements, label_disagreements
 
 if TYPE_CHECKING:
     from edgesr.model.descriptor import Control, ModelDescriptor
 
-NETWORK = "network"
-"""Name of the one part of a restoration package."""
+__all__ = ["AUTOMATIC", "DESCRIPTOR_FILE", "NETWORK", "disagreements"]
+
 DESCRIPTOR_FILE = "model.json"
 
 AUTOMATIC = "auto"
@@ -29,7 +30,11 @@ def disagreements(descriptor: ModelDescriptor) -> Iterator[str]:
     yield from _estimator(descriptor)
     if descriptor.task == "restore":
         yield from _restore(descriptor)
-    if descriptor.task == "latent-diffusion":
+    elif descriptor.task in LABEL_TASKS:
+        yield from label_disagreements(descriptor)
+    elif descriptor.task == "chain":
+        yield from chain_disagreements(descriptor)
+    elif descriptor.task == "latent-diffusion":
         yield from diffusion_disagreements(descriptor)
 
 
@@ -101,6 +106,9 @@ def _estimator(descriptor: ModelDescriptor) -> Iterator[str]:
 
 def _restore(descriptor: ModelDescriptor) -> Iterator[str]:
     color, channels = descriptor.input.color, descriptor.input_channels
+    for field in ("resize", "crop"):
+        if getattr(descriptor.input, field) is not None:
+            yield f"input.{field}: task restore takes pictures as they are; leave it out"
     if channels not in _CHANNELS[color]:
         wanted = " or ".join(str(n) for n in _CHANNELS[color])
         yield f"input.color: {color!r} needs input_channels {wanted}, got {channels}"

@@ -5,14 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from edgesr.engines import Backend, open_backend
 from edgesr.errors import BackendError, BuildError, ModelError, UsageError
 from edgesr.model import DEFAULT_MODEL, ModelPackage, describe_onnx, find, open_package
+from edgesr.model.label_rules import LABEL_TASKS
 from edgesr.pipelines.pipeline import PicturePipeline
+from edgesr.pipelines.place import Place, chained
 from edgesr.pipelines.restore import Restorer
 from edgesr.types import Array
+
+if TYPE_CHECKING:
+    from edgesr.pipelines.chain import Chain
+    from edgesr.pipelines.label_pipeline import LabelPipeline
+
+Pipeline: TypeAlias = "PicturePipeline | LabelPipeline[Any] | Chain"
 
 
 def load(
@@ -28,8 +36,11 @@ def load(
     note: Callable[[str], None] = lambda text: None,
     tick: Callable[[str, float | None], None] = lambda phase, last: None,
     **controls: Any,
-) -> PicturePipeline:
+) -> Pipeline:
     """Load a model: a name (see ``edgesr models``), a package ``NAME.edgesr`` or folder, or a bare ``.onnx`` file.
+
+    The task of the model decides what is returned: a Restorer, LatentDiffusion, Classifier, Segmenter or Detector, or
+    a Chain for a chain package and for ``RESTORATION+TASK``, which names two models.
 
     ``device`` is ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"tensorrt"`` or ``"tensorrt:N"``. ``color`` is the
     channel order of the colour pictures that you pass and get: ``"rgb"``, or ``"bgr"`` as in OpenCV. ``threads`` is
@@ -42,51 +53,65 @@ def load(
     ``note`` is told, and ``tick`` is called every fraction of a second with what the build does and how many seconds
     the last one took. Where ``auto`` chose TensorRT and it cannot compile the network, ONNX Runtime runs it.
     """
+    place = Place(device, threads, providers, note, tick)
+    options: dict[str, Any] = {"color": color, **controls}
+
+    def first(package: ModelPackage, options: Mapping[str, Any]) -> PicturePipeline:
+        return _load_pictures(package, place, tile=tile, tta=tta, **options)
+
+    both = chained(model)
+    if both is not None:
+        from edgesr.pipelines.load_labels import load_chain
+
+        return load_chain((open_model(both[0], expects=expects), open_model(both[1])), place, first, options)
     package = open_model(model, expects=expects)
     task = package.descriptor.task
-    if task not in ("restore", "latent-diffusion"):
-        raise ModelError(
-            f"model {package.descriptor.name} has task {task!r}; "
-            "this version of edgesr runs the tasks 'restore' and 'latent-diffusion'"
-        )
-    if task == "latent-diffusion":
+    if task == "chain":
+        from edgesr.model.chain import stages
+        from edgesr.pipelines.load_labels import load_chain
+
+        return load_chain(stages(package), place, first, options)
+    if task in LABEL_TASKS:
+        if tile is not None or tta:
+            name = "tile" if tile is not None else "tta"
+            raise UsageError(f"{name} is for restoration; model {package.descriptor.name} has task {task}")
+        from edgesr.pipelines.load_labels import load_labels
+
+        return load_labels(package, place, **options)
+    return first(package, options)
+
+
+def _load_pictures(
+    package: ModelPackage, place: Place, *, tile: int | None, tta: bool, **options: Any
+) -> PicturePipeline:
+    if package.descriptor.task == "latent-diffusion":
         if tta:
             raise UsageError("a latent diffusion averages over samples, not over flips; use samples in place of tta")
-        return _diffusion(package, device, threads, providers, tile=tile, color=color, **controls)
-    backend = open_backend(device, threads=threads, providers=providers)
-    options: dict[str, Any] = {"color": color, "tta": tta, **controls}
+        return _load_diffusion(package, place, tile=tile, **options)
+    backend = place.open()
     if not backend.name.startswith("tensorrt"):
-        return Restorer(package, backend, tile=tile, **options)
+        return Restorer(package, backend, tile=tile, tta=tta, **options)
     from edgesr.pipelines.compiled import load_compiled
 
     try:
-        return load_compiled(package, backend, tile=tile, note=note, tick=tick, **options)
+        return load_compiled(package, backend, tile=tile, note=place.note, tick=place.tick, tta=tta, **options)
     except (BackendError, BuildError, ModelError) as error:
-        if device != "auto":
+        if place.device != "auto":
             raise
-        note(f"TensorRT is left out: {error}")
-    return Restorer(package, _without_tensorrt(threads), tile=tile, **options)
+        place.note(f"TensorRT is left out: {error}")
+    return Restorer(package, place.without_tensorrt(), tile=tile, tta=tta, **options)
 
 
-def _diffusion(
-    package: ModelPackage, device: str, threads: int | None, providers: list[str] | None, **options: Any
-) -> PicturePipeline:
+def _load_diffusion(package: ModelPackage, place: Place, **options: Any) -> PicturePipeline:
     from edgesr.pipelines.diffusion import LatentDiffusion
 
-    backend = open_backend(device, threads=threads, providers=providers)
+    backend = place.open()
     if backend.name.startswith("tensorrt"):
         backend.close()
-        if device != "auto":
+        if place.device != "auto":
             raise BackendError("latent diffusions run on ONNX Runtime as yet; use --device cuda or cpu")
-        backend = _without_tensorrt(threads)
+        backend = place.without_tensorrt()
     return LatentDiffusion(package, backend, **options)
-
-
-def _without_tensorrt(threads: int | None) -> Backend:
-    try:
-        return open_backend("cuda", threads=threads)
-    except BackendError:
-        return open_backend("cpu", threads=threads)
 
 
 def open_model(model: str | os.PathLike[str], *, expects: Mapping[str, Any] | None = None) -> ModelPackage:

@@ -62,7 +62,7 @@ def loaded(models: Models, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep one restorer open for all runs, which would load it anew each time."""
     with load(models.folder, "cpu", threads=1) as restorer:
         monkeypatch.setattr(restorer.__class__, "__exit__", lambda *_: None)
-        monkeypatch.setattr("edgesr.cli.run.open_restorer", lambda arguments: restorer)
+        monkeypatch.setattr("edgesr.cli.run.open_pipeline", lambda arguments: restorer)
         yield
 
 

@@ -47,6 +47,7 @@ ESTIMATOR = {
     "weights": [[0.5] * 16, [0.25] * 16],
     "bias": [0.0, 1.0],
 }
+CLASSES = {"network": {"file": "n.onnx", "sha256": "0" * 64, "inputs": {"image": "x"}, "outputs": {"logits": "y"}}}
 ACCEPTED = [
     changed("degradation", {"kernel": "cubic", "estimator": ESTIMATOR}),
     document(),
@@ -61,7 +62,7 @@ ACCEPTED = [
     changed("controls", "fidelity", "choices", None),
     changed("version", "2026.11+build-7"),
     changed("description", "Two\nlines, an umlaut \u00e4 and a tab\t."),
-    minimal(task="classify", labels=["a", "a"], output_channels=1000),
+    minimal(task="classify", labels=["a", "a"], output_channels=1000, parts=CLASSES),
     minimal(quality=[{"psnr": 1e300, "nested": {"list": [1, None, True, "x"]}}]),
     minimal(files={"golden/a-b_c.1.png": "a" * 64, "LICENSE.txt": "b" * 64}),
 ]

@@ -1,0 +1,173 @@
+"""``edgesr run`` with a model that labels pictures."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from edgesr.cli.jobs import Job
+from edgesr.cli.manifest import Manifest
+from edgesr.cli.output import note, result, result_json, silence
+from edgesr.cli.progress import Progress
+from edgesr.errors import BackendError, InputError, UsageError
+from edgesr.image import read
+from edgesr.image.output import remove_leftovers
+from edgesr.image.source import shown
+from edgesr.pipelines.chain import Chain
+from edgesr.pipelines.label_pipeline import LabelPipeline
+from edgesr.pipelines.label_result import Classification, Detections, LabelResult, Segmentation
+
+SUFFIXES = {"classify": "_classes", "segment": "_overlay", "detect": "_boxes"}
+"""What is added to the name of each output."""
+_BAD_PICTURE = (InputError, BackendError)
+
+
+@dataclass(frozen=True)
+class _Run:
+    pipeline: LabelPipeline[Any] | Chain
+    arguments: argparse.Namespace
+
+    @property
+    def writes(self) -> bool:
+        """Whether pictures are written: always for regions and boxes, for classes only where they were asked for."""
+        return self.pipeline.task != "classify" or self.arguments.output is not None
+
+    def label(self, job: Job) -> dict[str, Any]:
+        """Label one file, write what there is to write, and return its record."""
+        start = perf_counter()
+        arguments = self.arguments
+        try:
+            with silence(unless=arguments.debug):
+                picture = read(job.source, max_pixels=arguments.max_pixels)
+            if len(picture.frames) > 1:
+                raise InputError(
+                    f"{shown(job.source)}: has {len(picture.frames)} frames; save the one to be labelled as a picture"
+                )
+            found = self.pipeline(picture.frames[0], metadata=picture.metadata, source=str(job.source))
+            record: dict[str, Any] = {"input": str(job.source), "output": None, "status": "done"}
+            if self.writes:
+                record["output"] = str(_written(job, found, arguments.quality))
+            if isinstance(found, Segmentation):
+                record["mask"] = str(found.save_mask(job.mask))
+        except MemoryError:
+            raise InputError(f"{shown(job.source)}: there is not enough memory to label it; make it smaller") from None
+        except _BAD_PICTURE as error:
+            if str(error).startswith(shown(job.source)):
+                raise
+            raise type(error)(f"{shown(job.source)}: {error}") from error
+        h, w = found.picture.shape[:2]
+        record |= {"size": [h, w], **found.predictions(), "timings": dict(found.timings)}
+        record["seconds"] = round(perf_counter() - start, 4)
+        if not arguments.json:
+            self._say(job, found, record)
+        return record
+
+    def next(self, job: Job, manifest: Manifest | None) -> dict[str, Any]:
+        """Label one of many files; a bad one gives a record too."""
+        if manifest is not None:
+            finished = None if self.arguments.restart else manifest.finished(job)
+            if finished is not None:
+                return finished
+            manifest.begin(job)
+        try:
+            record = self.label(job)
+        except _BAD_PICTURE as error:
+            record = self.failed(job, error)
+        if manifest is not None:
+            manifest.add(job, record)
+        return record
+
+    def failed(self, job: Job, error: Exception) -> dict[str, Any]:
+        """Return the record of a file that could not be labelled."""
+        if self.arguments.debug:
+            import traceback
+
+            traceback.print_exception(type(error), error, error.__traceback__)
+        output = str(job.target) if self.writes else None
+        return {"input": str(job.source), "output": output, "status": "failed", "error": str(error)}
+
+    def _say(self, job: Job, found: LabelResult, record: dict[str, Any]) -> None:
+        many = len(self.arguments.input) > 1 or job.folder is not None or str(job.source) != self.arguments.input[0]
+        prefix = f"{job.source}\t" if many else ""
+        if isinstance(found, Classification):
+            for _, name, conf in found.top():
+                result(f"{prefix}{conf:.4f}\t{name}")
+        elif isinstance(found, Detections):
+            for box in record["boxes"]:
+                corners = " ".join(f"{value:.1f}" for value in box["xyxy"])
+                result(f"{prefix}{box['conf']:.4f}\t{box['name']}\t{corners}")
+        else:
+            for name, area in record["areas"].items():
+                result(f"{prefix}{area:.4f}\t{name}")
+        times = ", ".join(f"{name} {value:.1f}" for name, value in found.timings.items())
+        places = [record[key] for key in ("output", "mask") if record.get(key)]
+        written = f"; written to {' and '.join(places)}" if places else ""
+        if not many:
+            note(f"{times} ms{written}")
+
+
+def run_labels(
+    jobs: list[Job], pipeline: LabelPipeline[Any] | Chain, arguments: argparse.Namespace, *, load_ms: float
+) -> int:
+    """Label every input; return 0, or 6 when some failed."""
+    _refuse_foreign_options(pipeline, arguments)
+    run = _Run(pipeline, arguments)
+    if run.writes:
+        for folder in {job.target.resolve().parent for job in jobs if job.target.parent.is_dir()}:
+            remove_leftovers(folder)
+    is_single = len(jobs) == 1 and jobs[0].folder is None
+    if is_single:
+        try:
+            records = [run.label(jobs[0])]
+        except InputError as error:
+            records = [run.failed(jobs[0], error)]
+    else:
+        records = _label_all(jobs, run)
+    failed = [record["error"] for record in records if record["status"] == "failed"]
+    if arguments.json:
+        document = {"results": records, "load_ms": load_ms, **pipeline.meta(), "names": list(pipeline.names)}
+        result_json({**document, "failed": len(failed)})
+    if is_single and failed:
+        note(failed[0])
+        return InputError.exit_code
+    for text in pipeline.notes:
+        note(text)
+    if not is_single:
+        statuses = [record["status"] for record in records]
+        note(f"{statuses.count('done')} labelled, {statuses.count('skipped')} already done, {len(failed)} failed")
+        for text in failed:
+            note(text, prefix="  ")
+    return InputError.exit_code if failed else 0
+
+
+def _label_all(jobs: list[Job], run: _Run) -> list[dict[str, Any]]:
+    folders = dict.fromkeys(job.folder for job in jobs if job.folder is not None) if run.writes else {}
+    options = {**run.pipeline.meta(), "format": run.arguments.format, "quality": run.arguments.quality}
+    records = []
+    with ExitStack() as stack, Progress("images", quiet=run.arguments.json) as progress:
+        manifests: dict[Path | None, Manifest] = {
+            folder: stack.enter_context(Manifest(folder, run.pipeline.digest, options)) for folder in folders
+        }
+        for index, job in enumerate(jobs):
+            records.append(run.next(job, manifests.get(job.folder)))
+            progress.show(index + 1, len(jobs))
+    return records
+
+
+def _written(job: Job, found: LabelResult, quality: int) -> Path:
+    try:
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        folder = shown(job.target.parent)
+        raise InputError(f"{folder}: cannot make this folder: {error.strerror}; choose another -o") from None
+    return found.save(job.target, quality=quality)
+
+
+def _refuse_foreign_options(pipeline: LabelPipeline[Any] | Chain, arguments: argparse.Namespace) -> None:
+    for name in ("uncertainty", "heat_map", "max_residual"):
+        if getattr(arguments, name) not in (None, False):
+            raise UsageError(f"--{name.replace('_', '-')} is for restoration; this model has task {pipeline.task}")

@@ -1,0 +1,44 @@
+"""Where a model runs, and which models a name means."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgesr.engines import Backend, open_backend
+from edgesr.errors import BackendError, UsageError
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a network runs, and who is told about it."""
+
+    device: str
+    threads: int | None
+    providers: list[str] | None
+    note: Callable[[str], None]
+    tick: Callable[[str, float | None], None]
+
+    def open(self) -> Backend:
+        """Open the backend."""
+        return open_backend(self.device, threads=self.threads, providers=self.providers)
+
+    def without_tensorrt(self) -> Backend:
+        """Open what ``auto`` takes next when TensorRT cannot compile a network."""
+        try:
+            return open_backend("cuda", threads=self.threads)
+        except BackendError:
+            return open_backend("cpu", threads=self.threads)
+
+
+def chained(model: str | os.PathLike[str]) -> tuple[str, str] | None:
+    """Split ``RESTORATION+TASK``; None where that is one name or an existing file."""
+    text = os.fspath(model)
+    first, plus, second = text.partition("+")
+    if not plus or Path(text).exists():
+        return None
+    if not first or not second or "+" in second:
+        raise UsageError(f"{text}: must be RESTORATION+TASK, two models with one + between them")
+    return first, second
