@@ -108,3 +108,46 @@ def convolution_x(
         ((1, channels, h, w), (1, channels, *big)) if layout == "NCHW" else ((1, h, w, channels), (1, *big, channels))
     )
     return save(path, nodes, [tensor("image", *shapes[0])], [tensor("upscaled", *shapes[1])], weights)
+
+
+def color_classifier(path: Path, *, side: int = 16, classes: int = 3) -> Path:
+    """Logits (1, classes) from pixels (1, 3, side, side): ten times the mean of red, green and blue, then zeros."""
+    weights = np.zeros((3, classes), np.float32)
+    weights[:, :3] = np.eye(3, min(classes, 3)) * 10
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["image"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+    ]
+    outputs = [tensor("logits", 1, classes)]
+    return save(path, nodes, [tensor("image", 1, 3, side, side)], outputs, {"weights": weights})
+
+
+def color_segmenter(path: Path, *, stride: int = 4) -> Path:
+    """Logits (1, 4, h / stride, w / stride): 0.1 for the background, then red, green and blue."""
+    nodes = [
+        helper.make_node("AveragePool", ["image"], ["small"], kernel_shape=[stride] * 2, strides=[stride] * 2),
+        helper.make_node("Conv", ["small", "weights", "bias"], ["out"]),
+    ]
+    weights = np.zeros((4, 3, 1, 1), np.float32)
+    weights[1:, :, 0, 0] = np.eye(3) * 8
+    bias = np.array([0.8, 0, 0, 0], np.float32)
+    outputs = [tensor("out", 1, 4, "sh", "sw")]
+    return save(path, nodes, [tensor("image", 1, 3, "h", "w")], outputs, {"weights": weights, "bias": bias})
+
+
+def fixed_outputs(path: Path, side: tuple[int, int], **outputs: np.ndarray) -> Path:
+    """Give the same outputs for every picture (1, 3, height, width)."""
+    constants = {"zero": np.zeros(1, np.float32)}
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
+    ]
+    infos = []
+    for name, array in outputs.items():
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        nodes.append(helper.make_node("Cast", ["nothing"], [f"{name}_nothing"], to=kind))
+        nodes.append(helper.make_node("Add", [f"{name}_value", f"{name}_nothing"], [name]))
+        constants[f"{name}_value"] = array
+        infos.append(tensor(name, *array.shape, kind=kind))
+    return save(path, nodes, [tensor("image", 1, 3, *side)], infos, constants)

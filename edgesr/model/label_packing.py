@@ -64,7 +64,7 @@ def describe_labels(
         found = _class_counts(task, outputs, look.layout, 5 if has_objectness else 4)
         if found and len(labels) not in found:
             raise UsageError(
-                f"{onnx}: has {min(found)} classes, --labels names {len(labels)}; give one line for each class"
+                f"{onnx}: has {max(min(found), 0)} classes, --labels names {len(labels)}; give one line for each class"
                 + (", the background too" if task != "classify" else "")
             )
         document["labels"] = labels
