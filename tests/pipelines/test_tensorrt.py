@@ -17,8 +17,8 @@ from edgesr.engines.trt import TrtBackend
 from edgesr.engines.trt_api import TensorRt
 from edgesr.engines.trt_engine import TrtEngine
 from edgesr.errors import BackendError, BuildError, UsageError
-from edgesr.model import ModelDescriptor, Part, Preprocessing, SizeRequirements, write_package
-from edgesr.pipelines.load import load
+from edgesr.model import ModelDescriptor, Part, Preprocessing, SizeRequirements, pack, write_package
+from edgesr.pipelines.load import cpu_probe, load
 from edgesr.pipelines.network import Workspace
 from edgesr.pipelines.tilesize import tiles_for
 from tests import networks
@@ -242,3 +242,34 @@ def test_a_picture_that_is_given_up_leaves_the_network_usable(one_machine, packa
         next(bands)
         bands.close()
         np.testing.assert_array_equal(compiled(image), reference(image))
+
+
+def pack_classifier(folder, network):
+    said = {"task": "classify", "labels": ["red", "green", "blue"], "input": {"mean": [0], "std": [1]}}
+    pack(network, folder / "colours.edgesr", name="colours", version="1", overrides=said, probe=cpu_probe)
+    return folder / "colours.edgesr"
+
+
+def test_a_classifier_is_compiled_and_answers_as_on_the_cpu(tmp_path, machine):
+    package = pack_classifier(tmp_path, networks.color_classifier(tmp_path / "c.onnx"))
+    picture = np.random.default_rng(1).integers(0, 255, (30, 40, 3), np.uint8)
+    notes = []
+    with load(package, "cpu", threads=1) as cpu, load(package, "tensorrt", note=notes.append) as compiled:
+        assert compiled.device.startswith("tensorrt")
+        np.testing.assert_allclose(compiled(picture).scores, cpu(picture).scores, rtol=1e-5)
+    assert "builds the TensorRT engine of colours for its own sizes" in notes[0]
+    with load(package, "tensorrt", note=notes.append) as again:
+        again(picture)
+    assert len([text for text in notes if text.startswith("builds")]) == 1
+
+
+def test_a_labelling_network_of_open_size_is_left_to_onnx_runtime(tmp_path, machine):
+    said = {"task": "segment", "input": {"mean": [0], "std": [1]}}
+    network = networks.color_segmenter(tmp_path / "s.onnx")
+    pack(network, tmp_path / "s.edgesr", name="s", version="1", overrides=said, probe=cpu_probe)
+    with pytest.raises(BuildError, match="its input 'image' has no fixed size"):
+        load(tmp_path / "s.edgesr", "tensorrt")
+    notes = []
+    with load(tmp_path / "s.edgesr", "auto", note=notes.append) as segment:
+        assert segment.device.startswith("onnxruntime")
+    assert notes[0].startswith("TensorRT is left out: model s: its input 'image' has no fixed size")
