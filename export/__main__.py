@@ -11,6 +11,8 @@ FAMILIES = {
     "rrdb": ("export.families.rrdb", "RRDB generator of ESRGAN, any number of blocks, x1 to x8"),
     "edsr": ("export.families.edsr", "EDSR and EDSR-baseline, x2, x3, x4, x8"),
     "swinir": ("export.families.swinir", "SwinIR, classical, lightweight, real-world and same-size"),
+    "prior-fsr": ("export.families.prior_fsr", "prior-guided face super-resolution, 16 x 16 to 128 x 128"),
+    "spandrel": ("export.families.spandrel", "any checkpoint that spandrel knows"),
 }
 """Name on the command line: the module, with ``add_arguments(parser)`` and ``execute(arguments)``, and its help."""
 _PROGRAM = "python -m export"

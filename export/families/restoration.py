@@ -47,6 +47,26 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--descriptor", type=Path, metavar="FILE", help="JSON with further fields of model.json")
 
 
+def add_tile_argument(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add the option for the sizes of the graph."""
+    parser.add_argument(
+        "--tile",
+        default=default,
+        metavar="SIDE",
+        help=f"side of the square tiles that the graph is made for, in pixels, or dynamic (default: {default})",
+    )
+
+
+def tile_of(arguments: argparse.Namespace | None, default: str, multiple: int) -> tuple[int, int] | None:
+    """Return the fixed ``(height, width)`` that was asked for, None for dynamic sizes."""
+    text = getattr(arguments, "tile", default)
+    if text == "dynamic":
+        return None
+    if not text.isdecimal() or int(text) < 1 or int(text) % multiple:
+        raise UsageError(f"--tile must be a multiple of {multiple}, or dynamic, got {text!r}")
+    return int(text), int(text)
+
+
 def execute(arguments: argparse.Namespace, build: Build) -> None:
     """Read the weights, build the network and write its package; print the package's path."""
     if arguments.output.suffix not in ("", ".edgesr", ".zip"):

@@ -5,26 +5,21 @@ import functools
 
 import torch
 
-from edgesr.errors import ModelError, UsageError
+from edgesr.errors import ModelError
 from export.exporting.weights import State, count, load_into, tensor
-from export.families.restoration import Built, add_common_arguments
+from export.families.restoration import Built, add_common_arguments, add_tile_argument, tile_of
 from export.families.restoration import execute as execute_restoration
 from export.models.swinir import SwinIr, Upsampler, relative_positions
 
 _IGNORED = r"(relative_position_index|attn_mask)$|^mean$"
-TILE = 64
+TILE = "64"
 """Side of the default tile in pixels."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this family."""
     add_common_arguments(parser)
-    parser.add_argument(
-        "--tile",
-        default=str(TILE),
-        metavar="SIDE",
-        help=f"side of the tiles that the graph is made for, in pixels, or dynamic (default: {TILE})",
-    )
+    add_tile_argument(parser, TILE)
     parser.add_argument("--mean-free", action="store_true", help="no mean colour is subtracted (3 channels only)")
 
 
@@ -61,7 +56,7 @@ def build(state: State, arguments: argparse.Namespace | None, source: str) -> Bu
     if getattr(arguments, "mean_free", False):
         network.mean.zero_()
     title = f"SwinIR x{scale}, {groups} groups, width {first.shape[0]}, {upsampler or 'same size'}"
-    return Built(network, title, size=_tile(getattr(arguments, "tile", str(TILE)), window), multiple=window)
+    return Built(network, title, size=tile_of(arguments, TILE, window), multiple=window)
 
 
 def _enlargement(state: State, channels: int) -> tuple[Upsampler, int]:
@@ -77,13 +72,3 @@ def _enlargement(state: State, channels: int) -> tuple[Upsampler, int]:
     if "upsample.0.weight" in state:
         return "pixelshuffledirect", round((state["upsample.0.weight"].shape[0] / channels) ** 0.5)
     return "", 1
-
-
-def _tile(text: str, window: int) -> tuple[int, int] | None:
-    if text == "dynamic":
-        return None
-    if not text.isdigit() or int(text) < 2 * window or int(text) % window:
-        raise UsageError(
-            f"--tile must be a multiple of the window {window} from {2 * window}, or dynamic, got {text!r}"
-        )
-    return int(text), int(text)

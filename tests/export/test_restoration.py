@@ -17,16 +17,21 @@ import edgesr  # noqa: E402
 from edgesr.model.package import open_package  # noqa: E402
 from export.__main__ import main  # noqa: E402
 from export.exporting.parity import read_picture  # noqa: E402
-from export.families import edsr, rrdb  # noqa: E402
+from export.families import edsr, prior_fsr, rrdb, swinir  # noqa: E402
 from export.models.edsr import MEAN, Edsr  # noqa: E402
+from export.models.prior_fsr import PriorFsr  # noqa: E402
 from export.models.rrdb import Rrdb  # noqa: E402
+from export.models.swinir import SwinIr, swinir_classical, swinir_light  # noqa: E402
 from tests.export.seeded import parameters, seeded  # noqa: E402
 
 
 def test_networks_have_the_published_numbers_of_parameters() -> None:
     with torch.device("meta"):
         counts = [parameters(network) for network in (Edsr(4), Edsr(8), Rrdb(2), Rrdb(10), Rrdb(15))]
+        transformers = [parameters(build(4)) for build in (swinir_light, swinir_classical)]
+        assert parameters(PriorFsr()) == pytest.approx(3.94e6, rel=3e-3)
     assert counts == [1_517_571, 1_665_283, 1_590_083, 7_345_475, 10_942_595]
+    assert transformers == [929_628, 11_900_199]
 
 
 def esrgan(name: str) -> str:
@@ -141,3 +146,103 @@ def test_one_command_makes_a_package_that_equals_torch(words, network, radius, t
     with edgesr.load(target, device="cpu") as up:
         got = up(image[0].permute(1, 2, 0).numpy())
     np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def swin(**changes) -> SwinIr:
+    return seeded(SwinIr(**{"scale": 4, "width": 12, "depths": (2, 2), "heads": (2, 2)} | changes))
+
+
+def with_buffers(network: SwinIr) -> dict[str, torch.Tensor]:
+    """Return the weights with the tables that the authors' checkpoints carry; their masks are of another size."""
+    state = dict(network.state_dict())
+    for name, module in network.named_modules():
+        if hasattr(module, "relative_position_index"):
+            state[f"{name}.relative_position_index"] = module.relative_position_index
+        if name.endswith("blocks.1"):
+            state[f"{name}.attn_mask"] = torch.zeros(64, 64, 64)
+    return state
+
+
+@pytest.mark.filterwarnings("ignore:torch.meshgrid")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"upsampler": "pixelshuffledirect"},
+        {"scale": 2},
+        {"scale": 8},
+        {"upsampler": "nearest+conv", "has_three_convolutions": True},
+        {"upsampler": "", "scale": 1},
+    ],
+    ids=["lightweight", "classical x2", "classical x8", "real-world", "same size"],
+)
+def test_swinir_is_built_from_its_weights_and_equals_spandrels(changes) -> None:
+    network = swin(**changes)
+    built = swinir.build(with_buffers(network), Namespace(), "w.pth")
+    assert (built.size, built.multiple, built.network.scale) == ((64, 64), 8, network.scale)
+    image = read_picture("astronaut.png", (24, 32), 3)
+    with torch.inference_mode():
+        got = built.network(image)
+        torch.testing.assert_close(got, network(image))
+        spandrel = pytest.importorskip("spandrel")
+        theirs = spandrel.ModelLoader().load_from_state_dict(with_buffers(network)).model.eval()
+        torch.testing.assert_close(got, theirs(image), atol=1e-5, rtol=1e-5)
+
+
+def test_swinir_refuses_tiles_that_windows_do_not_fill_and_other_orders_of_positions() -> None:
+    state = with_buffers(swin())
+    assert swinir.build(state, Namespace(tile="dynamic"), "w.pth").size is None
+    for tile in ("60", "0", "large"):
+        with pytest.raises(edgesr.UsageError, match=f"--tile must be a multiple of 8, or dynamic, got '{tile}'"):
+            swinir.build(state, Namespace(tile=tile), "w.pth")
+    for name in [name for name in state if name.endswith("position_index")]:
+        state[name] = state[name].T.contiguous() + 0
+    with pytest.raises(edgesr.ModelError, match="another order of relative positions"):
+        swinir.build(state, Namespace(), "w.pth")
+
+
+def test_swinir_with_static_windows_becomes_a_package(tmp_path) -> None:
+    torch.save(with_buffers(swin(upsampler="pixelshuffledirect")), tmp_path / "w.pth")
+    target = tmp_path / "swin.edgesr"
+    words = ["--weights", str(tmp_path / "w.pth"), "-o", str(target), "--tile", "24", "--target", "trt10"]
+    assert main(["swinir", *words]) == 0
+    described = open_package(target).descriptor
+    assert (described.scale, described.size.fixed, described.receptive_field) == (4, (24, 24), None)
+    with edgesr.load(target, device="cpu") as up:
+        assert up(np.full((40, 50, 3), 99, np.uint8)).shape == (160, 200, 3)
+
+
+def test_the_face_network_gives_picture_and_parsing_maps_in_one_package(tmp_path) -> None:
+    network = seeded(PriorFsr(channels=16, blocks=2, prior=16, fusion=1))
+    torch.save(network.state_dict(), tmp_path / "w.pth")
+    built = prior_fsr.build(network.state_dict(), Namespace(), "w.pth")
+    assert (len(built.network.body), built.size) == (2, (16, 16))
+    face = read_picture("astronaut.png", (16, 16), 3)
+    with torch.inference_mode():
+        picture, maps = network(face)
+    assert (picture.shape, maps.shape) == ((1, 3, 128, 128), (1, 11, 128, 128))
+    torch.testing.assert_close(maps.sum(1), torch.ones(1, 128, 128))
+    target = tmp_path / "face.edgesr"
+    words = ["--weights", str(tmp_path / "w.pth"), "-o", str(target), "--target", "trt10"]
+    assert main(["prior-fsr", *words]) == 0
+    described = open_package(target).descriptor
+    assert (described.scale, described.size.fixed) == (8, (16, 16))
+    assert set(described.parts["network"].outputs) == {"image", "parsing"}
+    assert {row["output"] for row in described.quality} == {"image", "parsing"}
+    with edgesr.load(target, device="cpu") as up:
+        got = up(face[0].permute(1, 2, 0).numpy())
+    np.testing.assert_allclose(got, picture[0].permute(1, 2, 0).clamp(0, 1).numpy(), atol=1e-4)
+
+
+def test_whatever_spandrel_knows_becomes_a_package_and_else_is_refused(tmp_path, capsys) -> None:
+    pytest.importorskip("spandrel")
+    from spandrel.architectures.Compact.__arch.SRVGG import SRVGGNetCompact
+
+    torch.save({"params": seeded(SRVGGNetCompact(num_feat=8, num_conv=2, upscale=2)).state_dict()}, tmp_path / "w.pth")
+    words = ["-o", str(tmp_path / "x.edgesr"), "--target", "trt10"]
+    assert main(["spandrel", "--weights", str(tmp_path / "w.pth"), *words]) == 0
+    described = open_package(tmp_path / "x.edgesr").descriptor
+    assert (described.scale, described.receptive_field) == (2, 4)
+    assert "spandrel found RealESRGAN Compact for SR" in capsys.readouterr().err
+    torch.save({"x": torch.zeros(2)}, tmp_path / "w.pth")
+    assert main(["spandrel", "--weights", str(tmp_path / "w.pth"), *words]) == 3
+    assert "recognises no network in these weights" in capsys.readouterr().err
