@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgesr.pipelines.chain import Chain
     from edgesr.pipelines.classify import Classifier
     from edgesr.pipelines.detect import Detector
+    from edgesr.pipelines.diffusion import LatentDiffusion
     from edgesr.pipelines.label_result import Classification, Detections, Segmentation
     from edgesr.pipelines.load import load
     from edgesr.pipelines.restore import Restorer
@@ -43,6 +44,7 @@ _HOMES = {
     "Detector": "edgesr.pipelines.detect",
     "EdgesrError": "edgesr.errors",
     "InputError": "edgesr.errors",
+    "LatentDiffusion": "edgesr.pipelines.diffusion",
     "ModelError": "edgesr.errors",
     "OutOfMemoryError": "edgesr.errors",
     "Restorer": "edgesr.pipelines.restore",
@@ -64,6 +66,7 @@ __all__ = [
     "Detector",
     "EdgesrError",
     "InputError",
+    "LatentDiffusion",
     "ModelError",
     "OutOfMemoryError",
     "Restorer",

@@ -11,9 +11,9 @@ from edgesr.image.resample import Kernel
 from edgesr.model.package import ModelPackage
 from edgesr.pipelines.bands import Band
 from edgesr.pipelines.diffusion_bands import Walk, diffuse_bands
-from edgesr.pipelines.diffusion_network import DiffusionNetwork
+from edgesr.pipelines.diffusion_network import DiffusionNetwork, Prepare
 from edgesr.pipelines.diffusion_options import DiffusionOptions, Resolved, resolve
-from edgesr.pipelines.latent_tiles import latent_tiles
+from edgesr.pipelines.latent_tiles import tile_sizes
 from edgesr.pipelines.network import Timings
 from edgesr.pipelines.pipeline import PicturePipeline
 from edgesr.schedule import ScheduleConfig
@@ -26,8 +26,9 @@ class LatentDiffusion(PicturePipeline):
     """A latent diffusion on a device: call it with a picture, and get the same one from the same seed.
 
     Thread-safe. ``tile`` is the tile side in input pixels (default: what the network was trained with); ``batch`` is
-    how many tiles or samples are run at once. Further keywords are the fields of ``DiffusionOptions``: ``steps``,
-    ``sampler``, ``seed``, ``strength``, ``consistency``, ``samples``, ``fidelity``, ``degradation``; in each call, too.
+    how many tiles or samples are run at once; ``prepare`` puts networks into the backend's own form. Further keywords
+    are the fields of ``DiffusionOptions``: ``steps``, ``sampler``, ``seed``, ``strength``, ``consistency``,
+    ``samples``, ``fidelity``, ``degradation``; in each call, too.
     """
 
     unit = "steps"
@@ -41,6 +42,7 @@ class LatentDiffusion(PicturePipeline):
         color: Literal["rgb", "bgr"] = "rgb",
         tile: int | None = None,
         batch: int = BATCH,
+        prepare: Prepare | None = None,
         **options: Any,
     ) -> None:
         super().__init__(package, backend, color=color)
@@ -50,9 +52,9 @@ class LatentDiffusion(PicturePipeline):
         self._options = DiffusionOptions().changed(options)
         self._tile = tile
         self._batch = batch
-        latent_tiles(self.descriptor, 1, 1, tile)
+        least, largest = tile_sizes(self.descriptor, tile)
         resolved = self._resolved({})
-        self._network = DiffusionNetwork(package, backend)
+        self._network = DiffusionNetwork(package, backend, least=least, largest=largest, batch=batch, prepare=prepare)
         self._network.step(resolved.schedule)
 
     def bands(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from itertools import count
+from time import perf_counter
 
 import numpy as np
 
@@ -131,8 +132,11 @@ def _latents(walk: Walk, planes: list[Array], tiles: LatentTiles) -> FloatArray:
         locate=partial(walk.network.locate, schedule),
         on_step=(lambda: report(next(finished), total)) if report is not None else lambda: None,
     )  # fmt: skip
+    spent, start = sum(astuple(walk.timings)), perf_counter()
     with walk.network.stepper(schedule) as stepper:
-        return reverse.run(stepper, states)
+        latents = reverse.run(stepper, states)
+    walk.timings.infer += perf_counter() - start - (sum(astuple(walk.timings)) - spent)
+    return latents
 
 
 def _padded(pixels: Array, tiles: LatentTiles) -> Array:

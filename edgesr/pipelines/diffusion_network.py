@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +16,45 @@ from edgesr.model.diffusion_rules import DECODER, ENCODER
 from edgesr.model.package import ModelPackage
 from edgesr.pipelines.fused import fused_step, step_key
 from edgesr.pipelines.latent_ends import EndNetwork, LatentEnds
+from edgesr.pipelines.latent_tiles import around_of
 from edgesr.pipelines.stepper import StepEngine, Stepper
 from edgesr.schedule import Schedule
 from edgesr.types import Array
 
 
-class DiffusionNetwork:
-    """Encoder, fused steps and decoder of one package. Steps are loaded when a schedule of their kind is first used."""
+@dataclass(frozen=True)
+class Sides:
+    """The pictures that one part is given, ``(height, width)``, and how many at once."""
 
-    def __init__(self, package: ModelPackage, backend: Backend) -> None:
+    part: str
+    least: tuple[int, int]
+    most: tuple[int, int]
+    batch: int = 1
+
+
+Prepare = Callable[[Path, Sides], Path]
+"""Puts an ONNX file into the form that a backend runs."""
+
+
+class DiffusionNetwork:
+    """Encoder, fused steps and decoder of one package. Steps are loaded when a schedule of their kind is first used.
+
+    ``largest`` is the largest tile in latents and ``batch`` how many are run at once, for backends that ``prepare``.
+    """
+
+    def __init__(
+        self,
+        package: ModelPackage,
+        backend: Backend,
+        *,
+        largest: tuple[int, int],
+        least: tuple[int, int],
+        batch: int,
+        prepare: Prepare | None = None,
+    ) -> None:
         self._package = package
+        self._prepare = prepare
+        self._sides = Sides("step", least, largest, batch)
         self._backend = backend
         self._lock = threading.Lock()
         self._making = threading.Lock()
@@ -75,12 +105,12 @@ class DiffusionNetwork:
         with self._making:
             if key not in self._steps:
                 path = fused_step(self._package, schedule)
-                self._steps[key] = (path, StepEngine(self._load(path), self._backend, self._lock))
+                self._steps[key] = (path, StepEngine(self._load(path, self._sides), self._backend, self._lock))
             return self._steps[key]
 
     def _end(self, name: str, source: str, result: str) -> EndNetwork:
         part = self._package.descriptor.parts[name]
-        engine = self._load(self._package.part_path(name))
+        engine = self._load(self._package.part_path(name), self._sides_of(name))
         taken, made = part.inputs[source], part.outputs[result]
         for side, tensor, tensors in (("input", taken, engine.inputs), ("output", made, engine.outputs)):
             if tensor not in tensors:
@@ -92,7 +122,16 @@ class DiffusionNetwork:
             raise ModelError(f"model {self._package.descriptor.name}: {name} takes {', '.join(engine.inputs)}, not one")
         return EndNetwork(engine, self._backend, self._lock, taken, made)
 
-    def _load(self, path: Path) -> Engine:
-        engine = self._backend.load(path)
+    def _sides_of(self, name: str) -> Sides:
+        """Return what an end is given: pictures or latents."""
+        around, scale = around_of(self._package.descriptor), self._package.descriptor.scale
+        up, down = 1, 1
+        if name == ENCODER:
+            up, down = around.latent_factor, (1 if around.upsampling == "bicubic" else scale)
+        least, most = ((h * up // down, w * up // down) for h, w in (self._sides.least, self._sides.most))
+        return Sides(name, least, most)
+
+    def _load(self, path: Path, sides: Sides) -> Engine:
+        engine = self._backend.load(path if self._prepare is None else self._prepare(path, sides))
         self._engines.append(engine)
         return engine

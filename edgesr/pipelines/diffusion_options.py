@@ -81,9 +81,7 @@ class Resolved:
 def resolve(descriptor: ModelDescriptor, config: ScheduleConfig, options: DiffusionOptions) -> Resolved:
     """Fill in what was not asked for; raise UsageError for what cannot go together."""
     around = around_of(descriptor)
-    start = None
-    if options.strength is not None:
-        start = max(round(options.strength * config.num_train_timesteps) - 1, 0)
+    start = None if options.strength is None else config.timestep_at(options.strength)
     schedule = make_schedule(config, options.steps, sampler=options.sampler, start_timestep=start)
     kernel = _kernel(descriptor, options.degradation)
     asked = options.consistency

@@ -62,6 +62,16 @@ def latent_tiles(descriptor: ModelDescriptor, h: int, w: int, tile: int | None) 
     return LatentTiles(spans[0], spans[1], (padded[0], padded[1]))
 
 
+def tile_sizes(descriptor: ModelDescriptor, tile: int | None) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the smallest and the largest height and width of a tile, in latents."""
+    small = latent_tiles(descriptor, 1, 1, tile)
+    scale, factor = descriptor.scale, around_of(descriptor).latent_factor
+    fixed = descriptor.size.fixed
+    multiple = lcm(descriptor.size.multiple, factor // gcd(factor, scale))
+    sides = fixed or (_side(descriptor, tile, multiple),) * 2
+    return small.size, (sides[0] * scale // factor, sides[1] * scale // factor)
+
+
 def _side(descriptor: ModelDescriptor, tile: int | None, multiple: int) -> int:
     """Return the tile side in pixels: the trained one where the receptive field is unknown."""
     scale, factor = descriptor.scale, around_of(descriptor).latent_factor

@@ -84,34 +84,34 @@ def load(
 def _load_pictures(
     package: ModelPackage, place: Place, *, tile: int | None, tta: bool, **options: Any
 ) -> PicturePipeline:
-    if package.descriptor.task == "latent-diffusion":
-        if tta:
-            raise UsageError("a latent diffusion averages over samples, not over flips; use samples in place of tta")
-        return _load_diffusion(package, place, tile=tile, **options)
-    backend = place.open()
-    if not backend.name.startswith("tensorrt"):
-        return Restorer(package, backend, tile=tile, tta=tta, **options)
-    from edgesr.pipelines.compiled import load_compiled
-
-    try:
-        return load_compiled(package, backend, tile=tile, note=place.note, tick=place.tick, tta=tta, **options)
-    except (BackendError, BuildError, ModelError) as error:
-        if place.device != "auto":
-            raise
-        place.note(f"TensorRT is left out: {error}")
-    return Restorer(package, place.without_tensorrt(), tile=tile, tta=tta, **options)
-
-
-def _load_diffusion(package: ModelPackage, place: Place, **options: Any) -> PicturePipeline:
-    from edgesr.pipelines.diffusion import LatentDiffusion
-
+    is_diffusion = package.descriptor.task == "latent-diffusion"
+    if is_diffusion and tta:
+        raise UsageError("a latent diffusion averages over samples, not over flips; use samples in place of tta")
+    settings: dict[str, Any] = {"tile": tile, **options} | ({} if is_diffusion else {"tta": tta})
     backend = place.open()
     if backend.name.startswith("tensorrt"):
-        backend.close()
-        if place.device != "auto":
-            raise BackendError("latent diffusions run on ONNX Runtime as yet; use --device cuda or cpu")
+        try:
+            return _compiled(package, backend, note=place.note, tick=place.tick, **settings)
+        except (BackendError, BuildError, ModelError) as error:
+            if place.device != "auto":
+                raise
+            place.note(f"TensorRT is left out: {error}")
         backend = place.without_tensorrt()
-    return LatentDiffusion(package, backend, **options)
+    if not is_diffusion:
+        return Restorer(package, backend, **settings)
+    from edgesr.pipelines.diffusion import LatentDiffusion
+
+    return LatentDiffusion(package, backend, **settings)
+
+
+def _compiled(package: ModelPackage, backend: Backend, **options: Any) -> PicturePipeline:
+    if package.descriptor.task == "latent-diffusion":
+        from edgesr.pipelines.compiled_diffusion import load_compiled_diffusion
+
+        return load_compiled_diffusion(package, backend, **options)
+    from edgesr.pipelines.compiled import load_compiled
+
+    return load_compiled(package, backend, **options)
 
 
 def open_model(model: str | os.PathLike[str], *, expects: Mapping[str, Any] | None = None) -> ModelPackage:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from edgesr.errors import BackendError
+from edgesr.pipelines.ahead import run_ahead
 from edgesr.pipelines.latent_tiles import LatentTiles
 from edgesr.pipelines.stepper import Stepper
 from edgesr.pipelines.tiling import Span, span_weights
@@ -61,11 +63,13 @@ class Reverse:
         first = np.stack([self._first(state) for state in group])
         conditions = _stacked([state.condition for state in group])
         stepper.load(first, conditions, np.zeros_like(first))
-        for index, row in enumerate(self.schedule.rows):
-            stepper.advance(row, self._noises(index, group))
-            if self.correct is not None:
-                self._correct(stepper, row, group)
-            self.on_step()
+        noises = partial(self._noises, group=group)
+        with run_ahead(self.schedule.noisy_steps, [noises, noises]) as take:
+            for row in self.schedule.rows:
+                stepper.advance(row, take() if row[7] else None)
+                if self.correct is not None:
+                    self._correct(stepper, row, group)
+                self.on_step()
         last = np.array(stepper.state)
         if not np.isfinite(last).all():
             self._explain(stepper, group, first, conditions)
@@ -82,7 +86,8 @@ class Reverse:
         """Walk again and raise BackendError at the step whose result is not finite."""
         stepper.load(first, conditions, np.zeros_like(first))
         for index, row in enumerate(self.schedule.rows):
-            before, x0, noise = np.array(stepper.state), np.array(stepper.x0), self._noises(index, group)
+            before, x0 = np.array(stepper.state), np.array(stepper.x0)
+            noise = self._noises(index, group) if row[7] else None
             stepper.advance(row, noise)
             self._check(stepper.state, index, {"state": before, "previous_x0": x0, "noise": noise}, conditions)
         raise BackendError(
@@ -145,9 +150,7 @@ class Reverse:
         first: FloatArray = self.schedule.first_state(latent, noise)[0]
         return first
 
-    def _noises(self, index: int, group: Sequence[State]) -> FloatArray | None:
-        if not self.schedule.rows[index, 7]:
-            return None
+    def _noises(self, index: int, group: Sequence[State]) -> FloatArray:
         return np.stack([self._noise(index + 1, state) for state in group])
 
     def _noise(self, stream: int, state: State, tile: Tile | None = None) -> FloatArray:
