@@ -12,6 +12,7 @@ FAMILIES = {
     "edsr": ("export.families.edsr", "EDSR and EDSR-baseline, x2, x3, x4, x8"),
     "swinir": ("export.families.swinir", "SwinIR, classical, lightweight, real-world and same-size"),
     "prior-fsr": ("export.families.prior_fsr", "prior-guided face super-resolution, 16 x 16 to 128 x 128"),
+    "unet": ("export.families.unet", "U-Net upscaler on ResNet, FastViT or another encoder of timm"),
     "spandrel": ("export.families.spandrel", "any checkpoint that spandrel knows"),
 }
 """Name on the command line: the module, with ``add_arguments(parser)`` and ``execute(arguments)``, and its help."""

@@ -1,105 +1,74 @@
-"""The noise-predicting network of the X-ray latent diffusion: a U-Net of 813,220 parameters in its published form."""
+"""U-Net upscaler: an encoder of timm, a decoder with its features beside every step, and an enlargement.
 
-import math
+U-Net after Ronneberger et al., MICCAI 2015, arXiv 1505.04597; encoders are ResNet (He et al., CVPR 2016) and FastViT
+(Vasu et al., ICCV 2023, arXiv 2303.14189), or any of timm that gives features. Widths are chosen to come to the 42.8
+million parameters of the network on ResNet50. There are no published checkpoints of it.
+"""
 
+from collections.abc import Sequence
+
+import timm
 import torch
+from timm.utils.model import reparameterize_model
 from torch import Tensor, nn
 from torch.nn import functional
 
-TIME_FEATURES = 64
-TIME_EMBEDDING = 256
-WIDTHS = (32, 48, 128)
-DIVISOR = 2 ** (len(WIDTHS) - 1)
-"""Height and width of the latent must be multiples of it."""
+from export.models.edsr import shuffle_stages
+
+WIDTHS = (480, 256, 128, 64)
+"""Channels of the decoder's steps, deepest first."""
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet, which encoders were trained on."""
 
 
-class UNetLite(nn.Module):
-    """Predict noise or the clean latent from the noisy latent, a condition of the same shape, and the timestep.
+class UNet(nn.Module):
+    """Enlarge RGB ``(N, 3, H, W)`` in [0, 1] ``scale`` times: 1, 2, 4 or 8; any sides from 32 pixels."""
 
-    Published of the fifth paper's network: 8 input channels (latent and condition), 4 output channels, a time
-    embedding of 256, and the count of parameters. This layout has exactly that count: three levels of 32, 48 and 128
-    channels; one residual block per level on the way down, two on the way up; average pooling down; nearest neighbour
-    and a 3 x 3 convolution up; skips by concatenation; 64 sinusoids, then two linear layers to the embedding, then a
-    bias per block. Nothing normalises over the picture, so a tile with enough overlap equals the whole.
-    """
-
-    gain: Tensor
-
-    def __init__(self, channels: int = 4, predicts_x0: bool = False) -> None:
+    def __init__(self, encoder: str, scale: int = 4, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
-        first, second, third = WIDTHS
-        self.channels, self.predicts_x0 = channels, predicts_x0
-        self.embed = TimeEmbedding()
-        self.stem = nn.Conv2d(2 * channels, first, 3, padding=1)
-        self.down = nn.ModuleList((TimedBlock(first, first), TimedBlock(first, second), TimedBlock(second, third)))
-        self.lift = nn.ModuleList((nn.Conv2d(third, third, 3, padding=1), nn.Conv2d(second, second, 3, padding=1)))
-        self.up = nn.ModuleList(
-            (
-                nn.ModuleList((TimedBlock(third + second, second), TimedBlock(second, second))),
-                nn.ModuleList((TimedBlock(second + first, first), TimedBlock(first, first))),
-            )
+        self.scale = scale
+        self.register_buffer("mean", torch.tensor(MEAN).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).reshape(1, 3, 1, 1), persistent=False)
+        self.encoder = timm.create_model(encoder, pretrained=False, features_only=True)
+        *skips, deepest = self.encoder.feature_info.channels()
+        widths = list(widths)[: len(skips)]
+        before = [deepest, *widths[:-1]]
+        self.decoder = nn.ModuleList(
+            DecoderStep(a + skip, width) for a, skip, width in zip(before, reversed(skips), widths, strict=True)
         )
-        self.head = nn.Conv2d(first, channels, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-        self.register_buffer("gain", torch.ones(1, channels, 1, 1))
+        self.whole = nn.Sequential(_convolution(widths[-1] + 3, widths[-1]), nn.ReLU())
+        self.upsample = shuffle_stages(scale, widths[-1])
+        self.conv_last = _convolution(widths[-1], 3)
 
-    def forward(self, sample: Tensor, condition: Tensor, timestep: Tensor) -> Tensor:
-        """Take ``sample`` and ``condition`` ``(N, channels, h, w)``, and ``timestep`` float32 ``(N,)`` or ``(1,)``.
+    def forward(self, image: Tensor) -> Tensor:
+        """Return ``(N, 3, H * scale, W * scale)``."""
+        *skips, features = self.encoder((image - self.mean) / self.std)
+        for step, skip in zip(self.decoder, reversed(skips), strict=True):
+            features = step(torch.cat([_resized(features, skip), skip], 1))
+        features = self.upsample(self.whole(torch.cat([_resized(features, image), image], 1)))
+        base = image
+        if self.scale > 1:
+            base = functional.interpolate(image, scale_factor=float(self.scale), mode="bilinear", align_corners=False)
+        return base + self.conv_last(features)
 
-        Return the noise; or, where ``predicts_x0``, the condition plus a correction, which is zero before training.
-        ``gain``, one per channel, is how large a correction of 1 is.
-        """
-        time = self.embed(timestep)
-        x = self.stem(torch.cat((sample, condition), dim=1))
-        skips = []
-        for level, block in enumerate(self.down):
-            x = block(x if level == 0 else functional.avg_pool2d(x, 2), time)
-            skips.append(x)
-        for lift, blocks, skip in zip(self.lift, self.up, skips[-2::-1], strict=True):
-            x = torch.cat((lift(functional.interpolate(x, scale_factor=2.0, mode="nearest")), skip), dim=1)
-            for block in blocks:
-                x = block(x, time)
-        prediction = self.head(functional.silu(x))
-        return condition + self.gain * prediction if self.predicts_x0 else prediction
+    def reparameterize(self) -> None:
+        """Merge the branches that an encoder has for training alone into one convolution each, in place."""
+        self.encoder = reparameterize_model(self.encoder.eval())
 
 
-class TimeEmbedding(nn.Module):
-    """Turn timesteps ``(N,)`` into ``(N, 256)``: sinusoids of Vaswani et al. 2017, then two linear layers."""
+class DecoderStep(nn.Sequential):
+    """Two convolutions, each with batch norm and ReLU."""
 
-    frequencies: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        half = TIME_FEATURES // 2
-        steps = torch.arange(half, dtype=torch.float32) / half
-        self.register_buffer("frequencies", torch.exp(-math.log(10000.0) * steps)[None], persistent=False)
-        self.first = nn.Linear(TIME_FEATURES, TIME_EMBEDDING)
-        self.second = nn.Linear(TIME_EMBEDDING, TIME_EMBEDDING)
-
-    def forward(self, timestep: Tensor) -> Tensor:
-        """Embed float timesteps."""
-        angles = timestep.reshape(-1, 1) * self.frequencies
-        waves = torch.cat((torch.cos(angles), torch.sin(angles)), dim=1)
-        return functional.silu(self.second(functional.silu(self.first(waves))))
+    def __init__(self, fan_in: int, width: int) -> None:
+        super().__init__(
+            *(_convolution(fan_in, width, has_bias=False), nn.BatchNorm2d(width), nn.ReLU()),
+            *(_convolution(width, width, has_bias=False), nn.BatchNorm2d(width), nn.ReLU()),
+        )
 
 
-class TimedBlock(nn.Module):
-    """Activation, convolution, bias of the timestep, activation, convolution, around an identity or 1 x 1 convolution.
+def _resized(features: Tensor, like: Tensor) -> Tensor:
+    return functional.interpolate(features, like.shape[2:], mode="nearest")
 
-    The second convolution starts at zero.
-    """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.bias = nn.Linear(TIME_EMBEDDING, outputs)
-        self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.shortcut = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
-
-    def forward(self, features: Tensor, time: Tensor) -> Tensor:
-        """Return ``(N, outputs, h, w)``; ``time`` is ``(N, 256)`` or ``(1, 256)``."""
-        inner = self.first(functional.silu(features)) + self.bias(time)[:, :, None, None]
-        return self.shortcut(features) + self.second(functional.silu(inner))
+def _convolution(fan_in: int, fan_out: int, *, has_bias: bool = True) -> nn.Conv2d:
+    return nn.Conv2d(fan_in, fan_out, 3, padding=1, bias=has_bias)
