@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edgesr.cli.jobs import Job
 
 NAME = "edgesr-manifest.jsonl"
-_BESIDE = {"error_map": "uncertainty", "heat_map": "heat_map"}
+_BESIDE = {"error_map": "uncertainty", "heat_map": "heat_map", "mask": "mask"}
 """Files beside a picture: attribute of the job and field of the manifest, to the field of the picture's record."""
 
 

@@ -93,6 +93,13 @@ def test_a_segmenter_writes_mask_and_overlay(call: Call, photo: Path, tmp_path: 
     assert answer.out == "1.0000\tblue\n"
     assert (read(tmp_path / "photo_mask.png").pixels == 3).all()
     assert read(tmp_path / "photo_overlay.png").pixels.shape[2] == 3
+    (tmp_path / "in").mkdir()
+    photo.rename(tmp_path / "in" / "a.png")
+    for removed, status in ((None, "done"), (None, "skipped"), ("a_mask.png", "done")):
+        if removed is not None:
+            (tmp_path / "out" / removed).unlink()
+        document = call("run", tmp_path / "in", "-o", tmp_path / "out", "-m", model, "--json").document
+        assert [record["status"] for record in document["results"]] == [status]
 
 
 def test_a_detector_writes_boxes_and_resumes(call: Call, photo: Path, tmp_path: Path) -> None:
