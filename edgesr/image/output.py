@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import secrets
@@ -28,6 +29,17 @@ _REASONS = {
 }
 
 
+_pending: set[Path] = set()
+"""Temporary files of this process: an interrupt may strike after one is made and before anybody holds it."""
+
+
+@atexit.register
+def _discard_pending() -> None:
+    for path in _pending:
+        if path.name.startswith(f".edgesr-{os.getpid()}-"):  # a fork leaves its parent's alone
+            path.unlink(missing_ok=True)
+
+
 class OutputFile:
     """Write to a hidden temporary file beside ``path``, which replaces ``path`` on a clean exit and vanishes otherwise.
 
@@ -40,9 +52,11 @@ class OutputFile:
         self._name = shown(path)
         self._path = Path(os.path.realpath(path))
         self._temporary = self._path.with_name(f".edgesr-{os.getpid()}-{secrets.token_hex(8)}.part")
+        _pending.add(self._temporary)
         try:
             descriptor = _create_locked(self._temporary)
         except OSError as error:
+            _pending.discard(self._temporary)
             raise explain(self._name, error) from None
         self.file = os.fdopen(descriptor, "w+b")
 
@@ -74,6 +88,7 @@ class OutputFile:
                 shutil.copymode(self._path, self._temporary)
             self._temporary.replace(self._path)  # before the file is closed, which would end its lock
             self.is_committed = True
+            _pending.discard(self._temporary)
             self.file.close()
         except OSError as error:
             self._discard()
@@ -88,6 +103,7 @@ class OutputFile:
         except OSError:  # a full disk reports the unwritten buffer once more
             pass
         self._temporary.unlink(missing_ok=True)
+        _pending.discard(self._temporary)
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:

@@ -195,3 +195,17 @@ def test_a_finished_file_appears_at_the_exit_only(tmp_path):
         assert not (tmp_path / "a.png").exists() and not writer.is_written
     assert writer.is_written
     np.testing.assert_array_equal(read(tmp_path / "a.png").pixels, PIXELS)
+
+
+def test_an_interrupt_before_anybody_holds_the_file_leaves_nothing(tmp_path):
+    program = (
+        "import sys; from edgesr.image import output; make = output._create_locked\n"
+        "def interrupted(path):\n"
+        "    make(path)\n"
+        "    raise KeyboardInterrupt\n"
+        "output._create_locked = interrupted\n"
+        "output.OutputFile(sys.argv[1])\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, tmp_path / "a.png"], capture_output=True, check=False)
+    assert b"KeyboardInterrupt" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
