@@ -13,6 +13,8 @@ rounded to float32. ``stream`` is 0 for the first state and ``step + 1`` for the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from edgesr.errors import UsageError
@@ -32,16 +34,28 @@ def noise_field(
     ``top`` and ``left`` place the window, in elements of the state, and may be negative; windows that overlap agree
     where they do. ``sample`` numbers pictures drawn with one seed, 0 to 65535.
     """
+    field: FloatArray = noise_fields(seed, [stream], shape, top=top, left=left, sample=sample)[0]
+    return field
+
+
+def noise_fields(
+    seed: int, streams: Sequence[int], shape: tuple[int, int, int], *, top: int = 0, left: int = 0, sample: int = 0
+) -> FloatArray:
+    """Return the same window of several streams, ``(streams, channels, height, width)``, in less time than one by one.
+
+    See ``noise_field``.
+    """
     channels, height, width = shape
     if not 0 <= seed <= LARGEST_SEED:
         raise UsageError(f"the seed must be 0 to {LARGEST_SEED}, got {seed}")
-    if not (0 <= stream < 2**32 and 0 <= sample < 65536 and 0 < channels <= 65536):
+    if not (all(0 <= stream < 2**32 for stream in streams) and 0 <= sample < 65536 and 0 < channels <= 65536):
         raise UsageError(f"noise has at most 65536 samples and channels, got sample {sample} and {channels} channels")
     first = left // 4
     blocks = np.arange(first, (left + width - 1) // 4 + 1, dtype=np.int64)
     rows = np.arange(top, top + height, dtype=np.int64)
     planes = np.arange(channels, dtype=np.int64) + 65536 * sample
-    grid = np.broadcast_arrays(blocks, rows[:, None], planes[:, None, None], np.int64(stream))
+    numbers = np.array(streams, np.int64)[:, None, None, None]
+    grid = np.broadcast_arrays(blocks, rows[:, None], planes[:, None, None], numbers)
     words = philox([part.astype(np.uint64) & _WORD for part in grid], (seed & 0xFFFFFFFF, seed >> 32))
     uniform = [(word.astype(np.float64) + 0.5) / 2.0**32 for word in words]
     normal = np.empty((*uniform[0].shape, 4))
@@ -49,8 +63,8 @@ def noise_field(
         radius = np.sqrt(-2.0 * np.log(uniform[pair]))
         angle = 2.0 * np.pi * uniform[pair + 1]
         normal[..., pair], normal[..., pair + 1] = radius * np.cos(angle), radius * np.sin(angle)
-    lines = normal.reshape(channels, height, -1)
-    return lines[:, :, left - 4 * first :][:, :, :width].astype(np.float32)
+    lines = normal.reshape(len(numbers), channels, height, -1)
+    return lines[..., left - 4 * first :][..., :width].astype(np.float32)
 
 
 def philox(counter: list[Array], key: tuple[int, int]) -> list[Array]:

@@ -7,7 +7,7 @@ import pytest
 
 from edgesr.errors import UsageError
 from edgesr.schedule import noise_field
-from edgesr.schedule.noise import LARGEST_SEED, philox
+from edgesr.schedule.noise import LARGEST_SEED, noise_fields, philox
 
 # "philox4x32 10" of tests/kat_vectors of Random123, commit 9545ff6: counter, key, result.
 KNOWN = [
@@ -96,3 +96,9 @@ def test_a_seed_out_of_range_is_refused(seed):
 def test_a_sample_out_of_range_is_refused():
     with pytest.raises(UsageError, match="at most 65536 samples"):
         noise_field(0, 0, (1, 2, 2), sample=65536)
+
+
+def test_several_streams_at_once_are_each_of_them():
+    fields = noise_fields(7, [0, 3, 9], (2, 5, 6), top=-2, left=3, sample=1)
+    for field, stream in zip(fields, (0, 3, 9), strict=True):
+        np.testing.assert_array_equal(field, noise_field(7, stream, (2, 5, 6), top=-2, left=3, sample=1))
