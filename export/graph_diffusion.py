@@ -161,6 +161,7 @@ def main() -> None:
     parser.add_argument("--unet", type=Path, required=True, help="weights.pt or checkpoint.pt of the objective's stage")
     parser.add_argument("--mean", type=Path, help="weights.pt or checkpoint.pt of cxr-x4, for few-step")
     parser.add_argument("--channels", type=int, default=8, help="of the latent")
+    parser.add_argument("--gain", type=float, default=1.0, help="of few-step's corrections; below 1 is nearer the mean")
     parser.add_argument("--picture", type=Path, required=True, help="a real picture to check the graphs on")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -171,6 +172,7 @@ def main() -> None:
     autoencoder.load_state_dict(_weights(arguments.autoencoder))
     unet = UNetLite(arguments.channels, predicts_x0=is_few)
     unet.load_state_dict(_weights(arguments.unet))
+    unet.gain.mul_(arguments.gain)
     mean = MeanEnlarger.read(arguments.mean) if is_few else None
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name, part in parts(autoencoder, unet, mean, read_grey(arguments.picture)).items():

@@ -12,13 +12,14 @@ import copy
 import csv
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from export.data.pairing import PairSampler, split
 from export.data.xray import read_folder
@@ -120,6 +121,11 @@ def main() -> None:
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--steps", type=int)
     length.add_argument("--minutes", type=float)
+    parser.add_argument("--initial", type=Path, help="weights.pt of an earlier run of the stage to start from")
+    parser.add_argument("--rollout", type=float, help="share of late few-step batches from the network's own steps")
+    parser.add_argument("--lpips-weight", type=float, help="of LPIPS beside the pixels' error")
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--sharpen-from", type=float, help="share of the run after which LPIPS counts")
     parser.add_argument("--resume", action="store_true", help="continue from OUT/checkpoint.pt")
     parser.add_argument("--validate-every", type=float, default=300, metavar="SECONDS")
     parser.add_argument("--validate-on", type=int, default=12, metavar="PICTURES")
@@ -128,12 +134,14 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
-    recipe = replace(RECIPES[arguments.stage], seed=arguments.seed)
+    recipe = changed(RECIPES[arguments.stage], arguments)
     arguments.out.mkdir(parents=True, exist_ok=True)
     train_on, validate_on = read_pictures(arguments.pictures, arguments.validation)
     validator = LatentValidator(validate_on[:: max(1, len(validate_on) // arguments.validate_on)], arguments.lpips)
     sampler = PairSampler(train_on, recipe.seed)
     stage, validate = build(arguments, recipe, sampler, validator)
+    if arguments.initial:
+        stage.network.load_state_dict(read_weights(arguments.initial))
     trainer = Trainer(stage, recipe, sampler, arguments.steps, arguments.minutes)
     if arguments.resume:
         trainer.restore(arguments.out / "checkpoint.pt")
@@ -141,6 +149,18 @@ def main() -> None:
     print(f"{arguments.stage}: {count} parameters, {len(train_on)} pictures, {recipe}", flush=True)
     print("bicubic " + " ".join(f"{k}={v:.4g}" for k, v in validator.baseline.items()), flush=True)
     train(trainer, validate, arguments.out, arguments.validate_every)
+
+
+def changed(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:
+    """Return the recipe with what the command line says instead."""
+    given = {field.name: getattr(arguments, field.name, None) for field in fields(recipe)}
+    return replace(recipe, **{name: value for name, value in given.items() if value is not None})
+
+
+def read_weights(path: Path) -> Mapping[str, Tensor]:
+    """Return the averaged weights of a finished run or of a checkpoint."""
+    state = torch.load(path, weights_only=False)
+    return state.get("averaged", state)
 
 
 def read_pictures(folder: Path, validation: Path | None) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -164,8 +184,7 @@ def read_latents(autoencoder: Path | None, kl: Path | None, channels: int) -> tu
             "this stage needs --autoencoder (weights.pt of the first stage) or --autoencoder-kl (a folder)"
         )
     network = GreyAutoencoder(channels)
-    state = torch.load(autoencoder, weights_only=False)
-    network.load_state_dict(state.get("averaged", state))
+    network.load_state_dict(read_weights(autoencoder))
     return network.eval().requires_grad_(False), channels
 
 

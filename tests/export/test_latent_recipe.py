@@ -1,5 +1,7 @@
 """The latent diffusion's recipe: it learns, it resumes where it stopped, it uses the schedule that is written."""
 
+import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from edgesr.schedule import ScheduleConfig, make_schedule  # noqa: E402
 from export.data.pairing import PairSampler  # noqa: E402
 from export.models.autoencoder import GreyAutoencoder, klt  # noqa: E402
 from export.models.unet import UNetLite  # noqa: E402
-from export.recipes.latent_diffusion import Trainer, read_latents, read_pictures, train  # noqa: E402
+from export.recipes.latent_diffusion import Trainer, changed, read_latents, read_pictures, train  # noqa: E402
 from export.recipes.latent_stages import EPSILON_SCHEDULE, EpsilonStage, Recipe  # noqa: E402
 from export.recipes.latent_validation import diffuse  # noqa: E402
 
@@ -120,3 +122,8 @@ def test_pictures_of_one_folder_are_split_by_patient(tmp_path: Path) -> None:
 def test_a_later_stage_without_an_autoencoder_says_what_to_give() -> None:
     with pytest.raises(SystemExit, match="--autoencoder"):
         read_latents(None, None, 4)
+
+
+def test_the_command_line_changes_only_what_it_says_of_the_recipe() -> None:
+    arguments = argparse.Namespace(rollout=0.0, lpips_weight=None, seed=7, steps=3)
+    assert changed(RECIPE, arguments) == replace(RECIPE, rollout=0.0, seed=7)
