@@ -62,20 +62,23 @@ def _cubic(values: FloatArray, positions: FloatArray, axis: int) -> FloatArray:
         part = np.take(values, index, axis) * _along(_cubic_weight(distance), values.ndim, axis)
         total = part if total is None else total + part
     assert total is not None
-    return total
+    summed: FloatArray = total
+    return summed
 
 
 def _cubic_weight(x: FloatArray) -> FloatArray:
     a = np.float32(_CUBIC)
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
-    return np.where(x <= 1, near, far).astype(np.float32)
+    weight: FloatArray = np.where(x <= 1, near, far).astype(np.float32)
+    return weight
 
 
 def _positions(n: int, target: int) -> FloatArray:
     """Return where the centres of ``target`` pixels lie among ``n``, in float32 as torch computes them."""
     scale = np.float32(n) / np.float32(target)
-    return (np.arange(target, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5)
+    positions: FloatArray = (np.arange(target, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5)
+    return positions
 
 
 def _scaled(n: int, target: int) -> FloatArray:

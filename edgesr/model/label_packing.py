@@ -193,8 +193,9 @@ def _prediction(
         return {}
     found: dict[str, Any] = {"nms": 0.45}
     if "predictions" in outputs:
-        rows = outputs["predictions"].reshape(outputs["predictions"].shape[-2:])
-        rows = rows if rows.shape[0] > rows.shape[1] else rows.T
+        height, width = outputs["predictions"].shape[-2:]
+        rows = outputs["predictions"].reshape(height, width)
+        rows = rows if height > width else rows.T
         found |= {"boxes": "cxcywh", "score": 0.25}
         if labels and rows.shape[1] == 5 + len(labels):
             found["objectness"] = True

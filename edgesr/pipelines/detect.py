@@ -49,17 +49,18 @@ class Detector(LabelPipeline[Detections]):
         return {"xyxy": self._to_picture(boxes[kept], placement), "conf": conf[kept], "cls": cls[kept]}
 
     def _from_predictions(self, output: Array, score: float) -> tuple[FloatArray, FloatArray, Array]:
-        rows = output.reshape(output.shape[-2:]).astype(np.float32)
+        height, width = output.shape[-2:]
+        rows = output.reshape(height, width).astype(np.float32)
         extra = 5 if self.descriptor.prediction.objectness else 4
         if self.names:
-            if rows.shape[0] == extra + len(self.names):
+            if height == extra + len(self.names):
                 rows = rows.T
-            elif rows.shape[1] != extra + len(self.names):
+            elif width != extra + len(self.names):
                 raise ModelError(
                     f"model {self.descriptor.name}: predictions of shape {output.shape} have no side of {extra} + "
                     f"{len(self.names)} labels; correct the labels or prediction.objectness"
                 )
-        elif rows.shape[0] < rows.shape[1]:
+        elif height < width:
             rows = rows.T
         scores = activated(rows[:, extra:], self.descriptor.prediction.activation, axis=1)
         if extra == 5:
@@ -112,7 +113,8 @@ class Detector(LabelPipeline[Detections]):
         moved = boxes - np.array(placement.offset[::-1] * 2, np.float32)
         h, w = placement.picture
         factors = np.array([w / placement.resized[1], h / placement.resized[0]] * 2, np.float32)
-        return np.clip(moved * factors, np.float32(0), np.array([w, h, w, h], np.float32))
+        inside: FloatArray = np.clip(moved * factors, np.float32(0), np.array([w, h, w, h], np.float32))
+        return inside
 
     def _result(self, **values: Any) -> Detections:
         return Detections(**values)

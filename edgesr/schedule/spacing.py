@@ -20,9 +20,10 @@ def spaced(
     if steps == 1:
         return np.array([last - 1.0])
     if spacing == "linspace" and fractions:
-        return np.linspace(0, last - 1, count)[::-1][:steps].copy()
+        even: Array = np.linspace(0, last - 1, count)[::-1][:steps].copy()
+        return even
     if spacing == "linspace":
-        times = np.round(np.linspace(0, last - 1, count))[::-1][:steps]
+        times: Array = np.round(np.linspace(0, last - 1, count))[::-1][:steps]
     elif spacing == "leading":
         times = np.arange(count)[::-1][:steps] * (last // count) + float(offset)
     else:
