@@ -26,7 +26,7 @@ from export.graph_cxr import OPERATORS as CXR_OPERATORS
 from export.graph_cxr import fold_constants, share_constants
 from export.models.autoencoder import GreyAutoencoder
 from export.models.cascade import CascadeEncoder, MeanEnlarger
-from export.models.unet import DIVISOR, UNetLite
+from export.models.unet_lite import DIVISOR, UNetLite
 from export.recipes.latent_stages import EPSILON_SCHEDULE, FEW_STEP_SCHEDULE
 
 OPERATORS = CXR_OPERATORS | {"Cos", "Gemm", "MatMul", "Resize", "Sigmoid", "Sin"}

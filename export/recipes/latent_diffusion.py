@@ -25,7 +25,7 @@ from export.data.pairing import PairSampler, split
 from export.data.xray import read_folder
 from export.models.autoencoder import GreyAutoencoder, klt
 from export.models.cascade import MeanEnlarger
-from export.models.unet import UNetLite
+from export.models.unet_lite import UNetLite
 from export.recipes.latent_stages import AutoencoderStage, EpsilonStage, FewStepStage, Latents, Recipe, Stage
 from export.recipes.latent_validation import LatentValidator
 

@@ -15,7 +15,7 @@ from export.lpips import Lpips
 from export.models.autoencoder import GreyAutoencoder
 from export.models.cascade import MeanEnlarger
 from export.models.resample import BicubicUpsampler, Downscalers
-from export.models.unet import UNetLite
+from export.models.unet_lite import UNetLite
 
 EPSILON_SCHEDULE = {
     "_class_name": "DDPMScheduler",

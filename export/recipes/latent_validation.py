@@ -12,7 +12,7 @@ from edgesr.schedule import Schedule, ScheduleConfig, make_schedule, noise_field
 from export import metrics
 from export.data.degradations import bicubic, downscale
 from export.lpips import Lpips
-from export.models.unet import UNetLite
+from export.models.unet_lite import UNetLite
 from export.recipes.latent_stages import EPSILON_SCHEDULE, FEW_STEP_SCHEDULE, Latents
 
 SEED = 1

@@ -19,7 +19,7 @@ from export.data.degradations import downscale  # noqa: E402
 from export.evaluation import measurement_rms  # noqa: E402
 from export.models.autoencoder import GreyAutoencoder, klt  # noqa: E402
 from export.models.cascade import MeanEnlarger  # noqa: E402
-from export.models.unet import UNetLite  # noqa: E402
+from export.models.unet_lite import UNetLite  # noqa: E402
 from export.recipes.latent_stages import FEW_STEP_SCHEDULE  # noqa: E402
 from export.recipes.latent_validation import diffuse  # noqa: E402
 

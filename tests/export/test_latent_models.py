@@ -19,7 +19,7 @@ from export import graph_diffusion  # noqa: E402
 from export.metrics import grid_index  # noqa: E402
 from export.models.autoencoder import GreyAutoencoder, klt  # noqa: E402
 from export.models.cascade import MeanEnlarger  # noqa: E402
-from export.models.unet import TIME_EMBEDDING, UNetLite  # noqa: E402
+from export.models.unet_lite import TIME_EMBEDDING, UNetLite  # noqa: E402
 
 
 def _radiograph(side: int = 256) -> np.ndarray:

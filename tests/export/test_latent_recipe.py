@@ -15,7 +15,7 @@ pytest.importorskip("skimage")
 from edgesr.schedule import ScheduleConfig, make_schedule  # noqa: E402
 from export.data.pairing import PairSampler  # noqa: E402
 from export.models.autoencoder import GreyAutoencoder, klt  # noqa: E402
-from export.models.unet import UNetLite  # noqa: E402
+from export.models.unet_lite import UNetLite  # noqa: E402
 from export.recipes.latent_diffusion import Trainer, changed, read_latents, read_pictures, train  # noqa: E402
 from export.recipes.latent_stages import EPSILON_SCHEDULE, EpsilonStage, Recipe  # noqa: E402
 from export.recipes.latent_validation import diffuse  # noqa: E402
