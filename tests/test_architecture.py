@@ -27,8 +27,10 @@ ALLOWED = {
     "engines": BASE | {"device"},
     "compile": BASE | {"model", "image", "schedule", "device", "engines"},
     "pipelines": BASE | {"model", "image", "schedule", "device", "engines", "compile"},
+    "bench": BASE | {"model", "image", "schedule", "device", "engines", "compile", "pipelines"},
     "doctor": BASE | {"model", "image", "device", "engines"},
-    "cli": BASE | {"model", "image", "schedule", "device", "engines", "compile", "pipelines", "doctor", "__init__"},
+    "cli": BASE
+    | {"model", "image", "schedule", "device", "engines", "compile", "pipelines", "bench", "doctor", "__init__"},
     "__init__": BASE | {"pipelines"},
     "__main__": {"cli"},
 }
