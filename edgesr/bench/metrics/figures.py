@@ -63,7 +63,8 @@ class Subject:
     @property
     def has_color(self) -> bool:
         """Whether there is a luma beside the channels."""
-        return colors(self.restored).shape[2] == 3
+        channels: int = colors(self.restored).shape[2]
+        return channels == 3
 
     @cached_property
     def pair(self) -> Pair:
@@ -90,7 +91,8 @@ class Subject:
     @cached_property
     def scale(self) -> int:
         """By how much the picture was enlarged."""
-        large, small = self.restored.shape[:2], self.small.shape[:2]
+        large: tuple[int, ...] = self.restored.shape[:2]
+        small: tuple[int, ...] = self.small.shape[:2]
         scale = large[0] // small[0]
         if scale < 2:
             raise InputError("needs a restoration that enlarges")
