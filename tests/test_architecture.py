@@ -27,7 +27,7 @@ ALLOWED = {
     "engines": BASE | {"device"},
     "compile": BASE | {"model", "image", "schedule", "device", "engines"},
     "pipelines": BASE | {"model", "image", "schedule", "device", "engines", "compile"},
-    "bench": BASE | {"model", "image", "schedule", "device", "engines", "compile", "pipelines"},
+    "bench": BASE | {"model", "image", "schedule", "device", "engines", "compile", "pipelines", "__init__"},
     "doctor": BASE | {"model", "image", "device", "engines"},
     "cli": BASE
     | {"model", "image", "schedule", "device", "engines", "compile", "pipelines", "bench", "doctor", "__init__"},
