@@ -49,6 +49,7 @@ HOMES = {
     },
     "onnxsim": {"compile/simplify.py"},
     "onnxruntime": {"engines/ort.py"},
+    "openvino": {"engines/openvino.py"},
     "tensorrt": {"engines/trt_api.py"},
     "tqdm": {"cli/progress.py"},
 }

@@ -79,6 +79,7 @@ def open_pipeline(arguments: argparse.Namespace) -> Pipeline:
             arguments.device,
             threads=arguments.threads,
             providers=arguments.provider,
+            precision=arguments.precision,
             tile=arguments.tile,
             tta=arguments.tta,
             expects=expectations(arguments),

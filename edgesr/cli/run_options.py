@@ -51,7 +51,14 @@ def add_run(commands: Any, parents: list[Parser]) -> None:
         metavar="LEVELS",
         help="fail (exit 5) when the result, made small again, differs from the input by more grey levels than this",
     )
-    run.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N")
+    run.add_argument(
+        "--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N, openvino, tensorrt or tensorrt:N"
+    )
+    run.add_argument(
+        "--precision",
+        choices=("fp32", "bf16"),
+        help="of the kernels of --device openvino; bf16 is compared with FP32 first (default: fp32)",
+    )
     run.add_argument("--threads", type=whole(1, 1024), metavar="N", help="CPU threads (default: all usable cores)")
     run.add_argument("--provider", action="append", metavar="NAME", help="ONNX Runtime execution provider; repeatable")
     run.add_argument(

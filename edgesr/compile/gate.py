@@ -31,6 +31,7 @@ class Thresholds:
 DEFAULTS = {
     "fp32": Thresholds(100.0, 0.99999, 1e-3),
     "fp16": Thresholds(60.0, 0.999, 0.05),
+    "bf16": Thresholds(48.0, 0.99, None),
     "int8": Thresholds(38.0, 0.95, None),
 }
 """By precision; one grey level of 8 bits everywhere is 48 dB."""

@@ -30,6 +30,7 @@ def load(
     *,
     threads: int | None = None,
     providers: list[str] | None = None,
+    precision: Literal["fp32", "bf16"] | None = None,
     tile: int | None = None,
     tta: bool = False,
     expects: Mapping[str, Any] | None = None,
@@ -42,18 +43,18 @@ def load(
     The task of the model decides what is returned: a Restorer, LatentDiffusion, Classifier, Segmenter or Detector, or
     a Chain for a chain package and for ``RESTORATION+TASK``, which names two models.
 
-    ``device`` is ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"tensorrt"`` or ``"tensorrt:N"``. ``color`` is the
-    channel order of the colour pictures that you pass and get: ``"rgb"``, or ``"bgr"`` as in OpenCV. ``threads`` is
-    the number of CPU threads, ``providers`` ONNX Runtime's execution providers, ``tile`` the tile side in input
-    pixels; ``tta`` averages over flips and rotations. ``expects`` says what a bare ONNX file leaves open: ``range``
-    (e.g. ``(0, 255)``), ``layout``, ``scale``, ``color``. Further keywords set the model's controls, e.g.
-    ``fidelity=1.0``.
+    ``device`` is ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"openvino"``, ``"tensorrt"`` or ``"tensorrt:N"``;
+    ``precision`` is that of OpenVINO's kernels, compared with FP32 before it is used. ``color`` is the channel order of
+    the colour pictures that you pass and get: ``"rgb"``, or ``"bgr"`` as in OpenCV. ``threads`` is the number of CPU
+    threads, ``providers`` ONNX Runtime's execution providers, ``tile`` the tile side in input pixels; ``tta`` averages
+    over flips and rotations. ``expects`` says what a bare ONNX file leaves open: ``range`` (e.g. ``(0, 255)``),
+    ``layout``, ``scale``, ``color``. Further keywords set the model's controls, e.g. ``fidelity=1.0``.
 
     On TensorRT the network is compiled for one tile size when it is first used on a machine, which takes minutes;
     ``note`` is told, and ``tick`` is called every fraction of a second with what the build does and how many seconds
     the last one took. Where ``auto`` chose TensorRT and it cannot compile the network, ONNX Runtime runs it.
     """
-    place = Place(device, threads, providers, note, tick)
+    place = Place(device, threads, providers, note, tick, precision)
     options: dict[str, Any] = {"color": color, **controls}
 
     def first(package: ModelPackage, options: Mapping[str, Any]) -> PicturePipeline:
@@ -61,11 +62,14 @@ def load(
 
     both = chained(model)
     if both is not None:
+        _refuse_precision(precision, "a chain of two models")
         from edgesr.pipelines.load_labels import load_chain
 
         return load_chain((open_model(both[0], expects=expects), open_model(both[1])), place, first, options)
     package = open_model(model, expects=expects)
     task = package.descriptor.task
+    if task == "chain" or task in LABEL_TASKS:
+        _refuse_precision(precision, f"model {package.descriptor.name}, which has task {task}")
     if task == "chain":
         from edgesr.model.chain import stages
         from edgesr.pipelines.load_labels import load_chain
@@ -88,6 +92,7 @@ def _load_pictures(
     if is_diffusion and tta:
         raise UsageError("a latent diffusion averages over samples, not over flips; use samples in place of tta")
     settings: dict[str, Any] = {"tile": tile, **options} | ({} if is_diffusion else {"tta": tta})
+    lower = place.precision if place.precision != "fp32" else None
     backend = place.open()
     if backend.name.startswith("tensorrt"):
         try:
@@ -97,11 +102,27 @@ def _load_pictures(
                 raise
             place.note(f"TensorRT is left out: {error}")
         backend = place.without_tensorrt()
-    if not is_diffusion:
-        return Restorer(package, backend, **settings)
-    from edgesr.pipelines.diffusion import LatentDiffusion
+    make: Callable[..., PicturePipeline] = Restorer
+    if is_diffusion:
+        from edgesr.pipelines.diffusion import LatentDiffusion
 
-    return LatentDiffusion(package, backend, **settings)
+        make = LatentDiffusion
+    pipeline = make(package, backend, **settings)
+    if lower is None:
+        return pipeline
+    from edgesr.pipelines.lower_precision import require_close
+
+    try:
+        require_close(pipeline, lambda: make(package, place.in_fp32().open(), **settings), lower, place.note)
+    except BaseException:
+        pipeline.close()
+        raise
+    return pipeline
+
+
+def _refuse_precision(precision: str | None, what: str) -> None:
+    if precision not in (None, "fp32"):
+        raise UsageError(f"precision {precision} is compared with FP32 on pictures, which {what} does not make")
 
 
 def _compiled(package: ModelPackage, backend: Backend, **options: Any) -> PicturePipeline:

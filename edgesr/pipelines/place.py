@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from edgesr.engines import Backend, open_backend
@@ -20,17 +21,35 @@ class Place:
     providers: list[str] | None
     note: Callable[[str], None]
     tick: Callable[[str, float | None], None]
+    precision: str | None = None
+    """Of the kernels of OpenVINO."""
 
     def open(self) -> Backend:
         """Open the backend."""
-        return open_backend(self.device, threads=self.threads, providers=self.providers)
+        return open_backend(
+            self.device,
+            threads=self.threads,
+            providers=self.providers,
+            precision=self.precision,
+            cpu=self._fastest_cpu if find_spec("openvino") else None,
+        )
+
+    def in_fp32(self) -> Place:
+        """Return the same place with kernels in FP32."""
+        return replace(self, precision=None)
 
     def without_tensorrt(self) -> Backend:
         """Open what ``auto`` takes next when TensorRT cannot compile a network."""
         try:
             return open_backend("cuda", threads=self.threads)
         except BackendError:
-            return open_backend("cpu", threads=self.threads)
+            return self._fastest_cpu() if find_spec("openvino") else open_backend("cpu", threads=self.threads)
+
+    def _fastest_cpu(self) -> Backend:
+        from edgesr.compile.choices import ChoiceStore
+        from edgesr.compile.fastest import FastestCpu
+
+        return FastestCpu(threads=self.threads, store=ChoiceStore(self.threads), note=self.note)
 
 
 def chained(model: str | os.PathLike[str]) -> tuple[str, str] | None:

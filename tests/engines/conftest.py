@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from edgesr.compile.builder import build_plan
+from edgesr.compile.choices import ChoiceStore
+from edgesr.compile.fastest import FastestCpu
 from edgesr.compile.recipe import BuildOptions
 from edgesr.compile.shapes import ranged
 from edgesr.engines.base import Backend
 from edgesr.engines.cudart import CudaRuntime
+from edgesr.engines.openvino import OpenVinoBackend
 from edgesr.engines.ort import OrtBackend
 from edgesr.engines.trt import TrtBackend
 from edgesr.engines.trt_api import TensorRt
@@ -48,9 +51,17 @@ def _built_double() -> BuiltBackend:
     return BuiltBackend(tensorrt=TensorRt(Tensorrt("10.3.0", fake).module), cuda=CudaRuntime(fake, "fake"))
 
 
+def _fastest() -> FastestCpu:
+    """Both runtimes, measured at the first run."""
+    OpenVinoBackend(threads=2)
+    return FastestCpu(threads=2, store=ChoiceStore(2), note=lambda text: None, worth=0.0)
+
+
 BACKENDS: dict[str, Callable[[], Backend]] = {
     "onnxruntime-cpu": lambda: OrtBackend("cpu", threads=2),
     "onnxruntime-cuda": lambda: OrtBackend("cuda"),
+    "openvino-cpu": lambda: OpenVinoBackend(threads=2),
+    "fastest-cpu": _fastest,
     "tensorrt-10.3.0-double-built": _built_double,
     "tensorrt-gpu": BuiltBackend,
     **{f"tensorrt-{version}-double": partial(DoubleBackend, version) for version in VERSIONS},
@@ -58,6 +69,7 @@ BACKENDS: dict[str, Callable[[], Backend]] = {
 
 
 _ON_A_GPU = ("onnxruntime-cuda", "tensorrt-gpu")
+_MAY_BE_ABSENT = (*_ON_A_GPU, "openvino-cpu", "fastest-cpu")
 
 
 @pytest.fixture(params=[pytest.param(name, marks=pytest.mark.gpu if name in _ON_A_GPU else ()) for name in BACKENDS])
@@ -65,7 +77,7 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     try:
         opened = BACKENDS[request.param]()
     except BackendError as error:
-        if request.param not in _ON_A_GPU:
+        if request.param not in _MAY_BE_ABSENT:
             raise
         pytest.skip(str(error))
     yield opened

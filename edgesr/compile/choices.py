@@ -1,0 +1,103 @@
+"""Which runtime was measured to be the faster one for a network, kept in this user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgesr.device import this_machine, usable_cores
+from edgesr.model.atomic import replacing
+from edgesr.model.cache import cache_folder
+from edgesr.model.content import file_sha256
+
+_RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "openvino")
+_TITLES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was measured for one network at one size of its inputs."""
+
+    name: str
+    """``onnxruntime`` or ``openvino``."""
+    milliseconds: Mapping[str, float]
+    """The best run of each; empty where one could not run."""
+    difference: float | None
+    """Between the two, relative to the largest value."""
+    reason: str | None
+    """Why the faster one was not taken; None where it was."""
+
+    def sentence(self) -> str:
+        """Say what was chosen and why."""
+        times = " against ".join(
+            f"{self.milliseconds[name]:.3g} ms of {title}" for name, title in _TITLES.items() if self.milliseconds
+        )
+        why = "; ".join(part for part in (times, self.reason) if part)
+        return f"auto takes {_TITLES[self.name]} ({why})"
+
+
+class ChoiceStore:
+    """Choices in files, one per network, versions of both runtimes, processor and number of threads."""
+
+    def __init__(self, threads: int | None, folder: Path | None = None) -> None:
+        self.folder = folder or cache_folder() / "choices"
+        self._threads = min(threads or usable_cores(), usable_cores())
+
+    def of(self, path: Path) -> KeptChoices:
+        """Return the choices for an ONNX file."""
+        machine = this_machine()
+        facts = {
+            "sha256": file_sha256(path) if path.is_file() else "",
+            "versions": _versions(),
+            "cpu": machine.cpu,
+            "cores": machine.cores,
+            "threads": self._threads,
+        }
+        key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+        return KeptChoices(self.folder / f"{key}.json", facts)
+
+
+class KeptChoices:
+    """The choices for one network, by size bucket: the number of bits of the number of input elements."""
+
+    def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
+        self._path = path
+        self._facts = dict(facts)
+        self.choices: dict[int, Choice] = _read(path)
+
+    def keep(self, bucket: int, choice: Choice) -> None:
+        """Remember a choice; where the cache cannot be written, for this process only."""
+        self.choices[bucket] = choice
+        merged = {**_read(self._path), **self.choices}
+        document = {**self._facts, "choices": {str(key): asdict(it) for key, it in sorted(merged.items())}}
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(self._path) as stream:
+                stream.write(json.dumps(document, indent=1).encode() + b"\n")
+        except OSError:
+            return
+
+
+def _read(path: Path) -> dict[int, Choice]:
+    """Return what a file says; a damaged one says nothing."""
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        found = {int(key): Choice(**entry) for key, entry in document["choices"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+    return {key: choice for key, choice in found.items() if choice.name in _TITLES}
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _RUNTIMES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

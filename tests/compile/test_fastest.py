@@ -1,0 +1,195 @@
+"""Which runtime ``auto`` takes on a CPU; the runtimes are doubles whose speed and numbers are given."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgesr.compile.choices import ChoiceStore
+from edgesr.compile.fastest import FastestCpu
+from edgesr.engines import open_backend
+from edgesr.errors import BackendError, ModelError
+from tests import networks
+
+
+class Paced:
+    """ONNX Runtime, slowed down to a given time per run, with an error added to every output."""
+
+    def __init__(self, seconds: float, *, error: float = 0.0, fails: str | None = None) -> None:
+        self._backend = open_backend("cpu", threads=1)
+        self._seconds, self._error, self._fails = seconds, error, fails
+        self.runs = self.loads = self.closed = 0
+
+    def load(self, path: Path) -> PacedEngine:
+        self.loads += 1
+        return PacedEngine(self, self._backend.load(path))
+
+    def close(self) -> None:
+        pass
+
+
+class PacedEngine:
+    def __init__(self, backend: Paced, engine) -> None:
+        self._backend, self._engine = backend, engine
+        self.inputs, self.outputs = engine.inputs, engine.outputs
+
+    def run(self, inputs: Mapping, outputs: Mapping | None = None) -> Mapping:
+        backend = self._backend
+        if backend._fails:
+            raise BackendError(backend._fails)
+        backend.runs += 1
+        time.sleep(backend._seconds)
+        found = self._engine.run(inputs, outputs)
+        for buffer in found.values():
+            buffer.numpy()[...] += np.float32(backend._error)
+        return found
+
+    def close(self) -> None:
+        self._backend.closed += 1
+        self._engine.close()
+
+
+class Chosen:
+    """A FastestCpu on two doubles, with what it said."""
+
+    def __init__(self, folder: Path, first: Paced, second: Paced, *, worth: float = 0.0) -> None:
+        self.notes: list[str] = []
+        self.first, self.second = first, second
+        backends = {"onnxruntime": lambda: first, "openvino": lambda: second}
+        self.backend = FastestCpu(
+            threads=1, store=ChoiceStore(1, folder), note=self.notes.append, backends=backends, worth=worth
+        )
+        self.path = networks.affine(folder / "affine.onnx")
+        self.engine = self.backend.load(self.path)
+
+    def run(self, side: int = 4, *, bound: bool = True) -> np.ndarray:
+        x = self.backend.empty((1, 2, side, side), np.dtype(np.float32))
+        x.copy_from(np.ones(x.shape, np.float32))
+        gain = self.backend.empty((1,), np.dtype(np.float32))
+        gain.copy_from(np.ones(1, np.float32))
+        outputs = {"y": self.backend.empty(x.shape, x.dtype)} if bound else None
+        return self.engine.run({"x": x, "gain": gain}, outputs)["y"].numpy()
+
+
+SLOW, FAST = 0.004, 0.0
+
+
+@pytest.mark.parametrize("bound", [True, False])
+def test_the_faster_one_is_taken_and_said(tmp_path, bound):
+    chosen = Chosen(tmp_path, Paced(SLOW), Paced(FAST))
+    np.testing.assert_array_equal(chosen.run(bound=bound), np.full((1, 2, 4, 4), 1.5, np.float32))
+    before = chosen.second.runs
+    chosen.run(bound=bound)
+    assert chosen.second.runs == before + 1
+    assert len(chosen.notes) == 1
+    assert "auto takes OpenVINO" in chosen.notes[0]
+    assert "ms of ONNX Runtime" in chosen.notes[0]
+    assert chosen.first.closed == 1
+
+
+def test_onnx_runtime_stays_where_it_is_faster(tmp_path):
+    chosen = Chosen(tmp_path, Paced(FAST), Paced(SLOW))
+    chosen.run()
+    assert "auto takes ONNX Runtime" in chosen.notes[0]
+    before = chosen.second.runs
+    chosen.run()
+    assert chosen.second.runs == before
+    assert chosen.second.closed == 1
+
+
+def test_other_numbers_decide_against_the_faster_one(tmp_path):
+    chosen = Chosen(tmp_path, Paced(SLOW), Paced(FAST, error=1e-3))
+    np.testing.assert_array_equal(chosen.run(), np.full((1, 2, 4, 4), 1.5, np.float32))
+    assert "auto takes ONNX Runtime" in chosen.notes[0]
+    assert "numbers differ by 6.7e-04" in chosen.notes[0]
+
+
+def test_nan_decides_against_the_faster_one(tmp_path):
+    chosen = Chosen(tmp_path, Paced(SLOW), Paced(FAST, error=np.nan))
+    assert np.isfinite(chosen.run()).all()
+    assert "auto takes ONNX Runtime" in chosen.notes[0]
+
+
+def test_rounding_does_not_decide(tmp_path):
+    chosen = Chosen(tmp_path, Paced(SLOW), Paced(FAST, error=1e-6))
+    chosen.run()
+    assert "auto takes OpenVINO" in chosen.notes[0]
+
+
+def test_one_that_fails_is_left_out_with_its_reason(tmp_path):
+    chosen = Chosen(tmp_path, Paced(SLOW), Paced(FAST, fails="no such operator"))
+    chosen.run()
+    assert chosen.notes == ["affine.onnx: auto takes ONNX Runtime (OpenVINO is left out: no such operator)"]
+
+
+def test_a_choice_is_kept_and_the_other_is_not_even_loaded(tmp_path):
+    Chosen(tmp_path, Paced(SLOW), Paced(FAST)).run()
+    again = Chosen(tmp_path, Paced(SLOW), Paced(FAST))
+    again.run()
+    assert (again.first.loads, again.second.loads, again.second.runs, again.notes) == (0, 1, 1, [])
+
+
+def test_the_file_says_what_was_measured(tmp_path):
+    Chosen(tmp_path, Paced(SLOW), Paced(FAST)).run()
+    (path,) = tmp_path.glob("*.json")
+    document = json.loads(path.read_text())
+    ((_, choice),) = document["choices"].items()
+    assert choice["name"] == "openvino"
+    assert choice["milliseconds"]["onnxruntime"] >= 4.0 > choice["milliseconds"]["openvino"]
+    assert document["threads"] == 1
+
+
+def test_a_damaged_file_is_measured_anew(tmp_path):
+    Chosen(tmp_path, Paced(SLOW), Paced(FAST)).run()
+    (path,) = tmp_path.glob("*.json")
+    for content in ("", "[]", '{"choices": {"x": {}}}', '{"choices": {"6": {"name": "openvino"}}}'):
+        path.write_text(content)
+        again = Chosen(tmp_path, Paced(SLOW), Paced(FAST))
+        again.run()
+        assert len(again.notes) == 1
+
+
+def test_another_size_is_measured_for_itself(tmp_path):
+    chosen = Chosen(tmp_path, Paced(SLOW), Paced(FAST))
+    chosen.run(4)
+    chosen.run(9)
+    assert len(chosen.notes) == 2
+    chosen.run(9)
+    assert len(chosen.notes) == 2
+
+
+def test_little_work_is_not_measured(tmp_path):
+    chosen = Chosen(tmp_path, Paced(SLOW), Paced(FAST), worth=0.2)
+    for _ in range(3):
+        chosen.run()
+    assert (chosen.notes, chosen.second.loads) == ([], 0)
+    for _ in range(60):
+        chosen.run()
+    assert len(chosen.notes) == 1
+
+
+def test_a_cache_that_cannot_be_written_only_forgets(tmp_path):
+    (tmp_path / "file").write_text("")
+    chosen = Chosen(tmp_path, Paced(SLOW), Paced(FAST))
+    chosen.engine._kept._path = tmp_path / "file" / "choice.json"
+    chosen.run()
+    chosen.run()
+    assert len(chosen.notes) == 1
+
+
+def test_a_closed_engine_says_so(tmp_path):
+    chosen = Chosen(tmp_path, Paced(SLOW), Paced(FAST))
+    chosen.engine.close()
+    chosen.engine.close()
+    with pytest.raises(BackendError, match="closed"):
+        chosen.run()
+
+
+def test_what_is_not_there_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"absent\.onnx"):
+        Chosen(tmp_path, Paced(SLOW), Paced(FAST)).backend.load(tmp_path / "absent.onnx")
