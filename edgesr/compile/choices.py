@@ -68,13 +68,27 @@ class KeptChoices:
     def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
         self._path = path
         self._facts = dict(facts)
-        self.choices: dict[int, Choice] = _read(path)
+        self.choices, self.pending = _read(path)
 
     def keep(self, bucket: int, choice: Choice) -> None:
         """Remember a choice; where the cache cannot be written, for this process only."""
         self.choices[bucket] = choice
-        merged = {**_read(self._path), **self.choices}
-        document = {**self._facts, "choices": {str(key): asdict(it) for key, it in sorted(merged.items())}}
+        self.pending.discard(bucket)
+        self._write()
+
+    def want(self, bucket: int) -> None:
+        """Remember that a choice is worth making at this size, for processes that end before they can."""
+        self.pending.add(bucket)
+        self._write()
+
+    def _write(self) -> None:
+        others, wanted = _read(self._path)
+        choices = {**others, **self.choices}
+        document = {
+            **self._facts,
+            "choices": {str(key): asdict(it) for key, it in sorted(choices.items())},
+            "pending": sorted((wanted | self.pending) - set(choices)),
+        }
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(self._path) as stream:
@@ -83,14 +97,15 @@ class KeptChoices:
             return
 
 
-def _read(path: Path) -> dict[int, Choice]:
-    """Return what a file says; a damaged one says nothing."""
+def _read(path: Path) -> tuple[dict[int, Choice], set[int]]:
+    """Return choices and sizes that wait for one; a damaged file says nothing."""
     try:
         document = json.loads(path.read_text("utf-8"))
         found = {int(key): Choice(**entry) for key, entry in document["choices"].items()}
+        pending = {int(key) for key in document["pending"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}
-    return {key: choice for key, choice in found.items() if choice.name in _TITLES}
+        return {}, set()
+    return {key: choice for key, choice in found.items() if choice.name in _TITLES}, pending
 
 
 def _versions() -> dict[str, str]:

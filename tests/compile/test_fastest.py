@@ -173,6 +173,22 @@ def test_little_work_is_not_measured(tmp_path):
     assert len(chosen.notes) == 1
 
 
+def test_a_process_that_ended_too_early_lets_the_next_one_measure(tmp_path):
+    first = Chosen(tmp_path, Paced(0.05), Paced(FAST), worth=0.05)
+    first.run()
+    assert first.notes == []
+    after = Chosen(tmp_path, Paced(0.05), Paced(FAST), worth=0.05)
+    after.run()
+    assert "auto takes OpenVINO" in after.notes[0]
+
+
+def test_runs_of_seconds_are_measured_with_few_of_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("edgesr.compile.fastest._SECONDS", 0.05)
+    chosen = Chosen(tmp_path, Paced(0.1), Paced(0.02))
+    chosen.run()
+    assert (chosen.first.runs, chosen.second.runs) == (1, 4)
+
+
 def test_a_cache_that_cannot_be_written_only_forgets(tmp_path):
     (tmp_path / "file").write_text("")
     chosen = Chosen(tmp_path, Paced(SLOW), Paced(FAST))

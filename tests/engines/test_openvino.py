@@ -88,7 +88,7 @@ def test_bf16_runs_where_the_processor_has_it_and_is_refused_elsewhere(tmp_path)
         assert backend.name == "openvino:cpu:bf16"
         backend.load(networks.convolution_x(tmp_path / "n.onnx"))
     else:
-        with pytest.raises(BackendError, match="bf16 needs a processor with units for it.*use fp32"):
+        with pytest.raises(BackendError, match=r"bf16 needs a processor with units for it.*use fp32"):
             OpenVinoBackend(threads=1, precision="bf16")
 
 
