@@ -20,6 +20,11 @@ if TYPE_CHECKING:
         OutOfMemoryError,
         UsageError,
     )
+    from edgesr.media.flow import Flow
+    from edgesr.media.frame import Frame
+    from edgesr.media.open import open_sink, open_source
+    from edgesr.media.sink import Sink
+    from edgesr.media.source import Source
     from edgesr.pipelines.chain import Chain
     from edgesr.pipelines.classify import Classifier
     from edgesr.pipelines.detect import Detector
@@ -43,6 +48,8 @@ _HOMES = {
     "Detections": "edgesr.pipelines.label_result",
     "Detector": "edgesr.pipelines.detect",
     "EdgesrError": "edgesr.errors",
+    "Flow": "edgesr.media.flow",
+    "Frame": "edgesr.media.frame",
     "InputError": "edgesr.errors",
     "LatentDiffusion": "edgesr.pipelines.diffusion",
     "ModelError": "edgesr.errors",
@@ -51,8 +58,12 @@ _HOMES = {
     "Result": "edgesr.pipelines.result",
     "Segmentation": "edgesr.pipelines.label_result",
     "Segmenter": "edgesr.pipelines.segment",
+    "Sink": "edgesr.media.sink",
+    "Source": "edgesr.media.source",
     "UsageError": "edgesr.errors",
     "load": "edgesr.pipelines.load",
+    "open_sink": "edgesr.media.open",
+    "open_source": "edgesr.media.open",
 }
 
 __all__ = [
@@ -65,6 +76,8 @@ __all__ = [
     "Detections",
     "Detector",
     "EdgesrError",
+    "Flow",
+    "Frame",
     "InputError",
     "LatentDiffusion",
     "ModelError",
@@ -73,9 +86,13 @@ __all__ = [
     "Result",
     "Segmentation",
     "Segmenter",
+    "Sink",
+    "Source",
     "UsageError",
     "__version__",
     "load",
+    "open_sink",
+    "open_source",
 ]
 
 

@@ -28,10 +28,12 @@ ALLOWED = {
     "compile": BASE | {"model", "image", "schedule", "device", "engines"},
     "pipelines": BASE | {"model", "image", "schedule", "device", "engines", "compile"},
     "bench": BASE | {"model", "image", "schedule", "device", "engines", "compile", "pipelines", "__init__"},
+    "media": BASE | {"model", "image", "device", "pipelines"},
     "doctor": BASE | {"model", "image", "device", "engines"},
     "cli": BASE
-    | {"model", "image", "schedule", "device", "engines", "compile", "pipelines", "bench", "doctor", "__init__"},
-    "__init__": BASE | {"pipelines"},
+    | {"model", "image", "schedule", "device", "engines", "compile", "pipelines", "media", "bench", "doctor"}
+    | {"__init__"},
+    "__init__": BASE | {"pipelines", "media"},
     "__main__": {"cli"},
 }
 
@@ -52,6 +54,7 @@ HOMES = {
     "openvino": {"engines/openvino.py"},
     "tensorrt": {"engines/trt_api.py"},
     "tqdm": {"cli/progress.py"},
+    "av": {"media/av_io.py"},
 }
 NEVER = {"cv2", "torch", "torchvision", "diffusers", "timm", "export", "benchmarks", "tests", "pickle"}
 

@@ -1,4 +1,4 @@
-"""``edgesr run``: pictures in, pictures out."""
+"""``edgesr run``: pictures in, pictures out; what moves goes to ``edgesr.cli.live``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from edgesr.cli.jobs import Job, plan_jobs, resolve_jobs
 from edgesr.cli.label_options import thresholds
+from edgesr.cli.live_options import refuse_live_options
 from edgesr.cli.manifest import Manifest
 from edgesr.cli.output import note, result, result_json
 from edgesr.cli.progress import Progress
@@ -18,6 +19,7 @@ from edgesr.cli.restore_file import restore_file
 from edgesr.cli.spinner import Spinner
 from edgesr.errors import AccuracyError, BackendError, InputError
 from edgesr.image.output import remove_leftovers
+from edgesr.media.parse import is_media
 from edgesr.model import DEFAULT_MODEL
 from edgesr.pipelines.load import Pipeline, load
 from edgesr.pipelines.pipeline import PicturePipeline
@@ -29,6 +31,11 @@ _BAD_PICTURE = (InputError, BackendError, AccuracyError)
 
 def execute(arguments: argparse.Namespace) -> int:
     """Restore every input; return 0, or 6 when some failed, 5 when all that failed missed an accuracy gate."""
+    if any(is_media(text) for text in (*arguments.input, arguments.output or "")):
+        from edgesr.cli.live import execute_live
+
+        return execute_live(arguments)
+    refuse_live_options(arguments)
     jobs = plan_jobs(
         arguments.input,
         output=arguments.output,

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from edgesr.cli.label_options import add_run_options
+from edgesr.cli.live_options import add_live_options
 from edgesr.cli.parser import Parser, filled, whole
 
 # Written out, as the help must not wait for numpy.
@@ -19,11 +20,18 @@ def add_run(commands: Any, parents: list[Parser]) -> None:
     run = commands.add_parser(
         "run",
         parents=parents,
-        help="restore or label pictures, folders or globs",
+        help="restore or label pictures, folders, video or cameras",
         description="Restore, enlarge, classify or segment pictures, or detect what is in them. "
         "Folders keep a manifest and resume where they stopped.",
     )
-    run.add_argument("input", nargs="+", type=filled, metavar="INPUT", help="picture, folder or quoted glob pattern")
+    run.add_argument(
+        "input",
+        nargs="+",
+        type=filled,
+        metavar="INPUT",
+        help="picture, folder or quoted glob pattern; or one video, frames/%%05d.png, csi://0, /dev/video0, "
+        "rtsp://HOST/PATH, rtp://@:PORT, GStreamer pipeline, or - for Y4M, MJPEG or raw video",
+    )
     run.add_argument(
         "-m",
         "--model",
@@ -31,7 +39,14 @@ def add_run(commands: Any, parents: list[Parser]) -> None:
         metavar="MODEL",
         help="name, package or .onnx file, or RESTORATION+TASK (default: cxr-x4, or $EDGESR_MODEL)",
     )
-    run.add_argument("-o", "--output", type=filled, metavar="PATH", help="file, or folder (default: beside the input)")
+    run.add_argument(
+        "-o",
+        "--output",
+        type=filled,
+        metavar="PATH",
+        help="file, or folder (default: beside the input); or .mp4, .mov, .mkv, .webm, .y4m, frames/%%05d.png, "
+        "display://0, rtp://HOST:PORT, rtsp://HOST/PATH, /dev/video9, GStreamer pipeline, or - for Y4M",
+    )
     run.add_argument(
         "--suffix", metavar="TEXT", help="added to the name of each output (default: _x<scale>, or the task's)"
     )
@@ -90,6 +105,7 @@ def add_run(commands: Any, parents: list[Parser]) -> None:
         "--samples", type=whole(1, 1024), metavar="K", help="draw K pictures; write their mean and their deviation"
     )
     add_run_options(run)
+    add_live_options(run)
 
 
 def _number(text: str) -> float:

@@ -1,0 +1,1 @@
+"""Sources and sinks of live pictures and video under one scheme of addresses."""

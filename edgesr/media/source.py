@@ -1,0 +1,226 @@
+"""A source of frames: iterate over it, ask it for the next frame, or let it call back."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from types import TracebackType
+from typing import Any
+
+from edgesr.errors import EdgesrError, InputError
+from edgesr.media.frame import Frame
+from edgesr.media.port import Reader, StallError
+from edgesr.media.slot import Slot
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a source is waited for."""
+
+    timeout: float = 10.0
+    """Seconds without a frame after which it counts as lost."""
+    attempts: int = 5
+    """Times in a row that a lost camera or stream is opened again; 0 for never."""
+    first_pause: float = 0.5
+    """Seconds before the first attempt; each further pause is twice as long."""
+    longest_pause: float = 10.0
+    """Seconds that no pause exceeds."""
+
+
+class Source:
+    """Frames in order, captured on a thread of its own: ``for frame in source``.
+
+    Of a live source only the newest frame waits to be taken; older ones are dropped and counted. Of any other source
+    no frame is lost. A camera or stream that goes away after its first frame is opened again. Several threads may
+    take frames, each frame goes to one of them. Errors are raised where frames are taken.
+    """
+
+    def __init__(
+        self,
+        open_reader: Callable[[], Reader],
+        name: str,
+        *,
+        is_live: bool,
+        patience: Patience | None = None,
+        note: Callable[[str], None] = lambda text: None,
+        path: str = "",
+    ) -> None:
+        self.name = name
+        self.path = path
+        """Which library captures and decodes, such as ``GStreamer 1.22.0``."""
+        self.is_live = is_live
+        self.captured = 0
+        """Frames that have arrived."""
+        self.reconnects = 0
+        self._open_reader = open_reader
+        self._patience = patience or Patience()
+        self._note = note
+        self._slot = Slot(newest_only=is_live)
+        self._reader: Reader | None = None
+        self._fps: Fraction | None = None
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were replaced by newer ones before anybody took them."""
+        return self._slot.dropped
+
+    @property
+    def fps(self) -> Fraction | None:
+        """Nominal frames per second; None where they are not known, in any case before the first frame."""
+        return self._fps
+
+    def read(self) -> Frame | None:
+        """Wait for the next frame; None at the end, and after ``close``."""
+        self._start()
+        return self._slot.take()
+
+    def listen(self, callback: Callable[[Frame], Any]) -> Listener:
+        """Call ``callback`` with every frame on a thread; it ends the listening by returning False."""
+        return Listener(self, callback)
+
+    def close(self) -> None:
+        """Stop capturing and free the camera; closing twice is allowed."""
+        self._stopped.set()
+        self._slot.close()
+        with self._lock:
+            reader, thread = self._reader, self._thread
+        if reader is not None:
+            reader.close()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(self._patience.timeout + 5)
+
+    def __iter__(self) -> Iterator[Frame]:
+        while (frame := self.read()) is not None:
+            yield frame
+
+    async def __aiter__(self) -> AsyncIterator[Frame]:
+        loop = asyncio.get_running_loop()
+        while (frame := await loop.run_in_executor(None, self.read)) is not None:
+            yield frame
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Source {self.name}{' live' if self.is_live else ''}{f' through {self.path}' if self.path else ''}>"
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._stopped.is_set():
+                self._thread = threading.Thread(target=self._capture, name="edgesr-capture", daemon=True)
+                self._thread.start()
+
+    def _capture(self) -> None:
+        try:
+            self._capture_all()
+        except BaseException as error:
+            self._slot.end(None if self._stopped.is_set() else error)
+        else:
+            self._slot.end()
+
+    def _capture_all(self) -> None:
+        """Read until the end, opening a lost source again."""
+        attempts = 0
+        last: Frame | None = None
+        while not self._stopped.is_set():
+            lost: EdgesrError
+            try:
+                for frame in self._connection(last):
+                    attempts, last = 0, frame
+                    if not self._slot.put(frame):
+                        return
+                if self._is_at_end():
+                    return
+                lost = InputError(f"{self.name}: the stream ended")
+            except InputError as error:
+                lost = error
+            finally:
+                self._close_reader()
+            if self._stopped.is_set():
+                return
+            if last is None or not self.is_live or attempts >= self._patience.attempts:
+                raise _after(lost, attempts)
+            pause = min(self._patience.first_pause * 2**attempts, self._patience.longest_pause)
+            attempts += 1
+            self._note(f"{lost}; opening it again in {pause:g} s ({attempts} of {self._patience.attempts})")
+            self._stopped.wait(pause)
+            self.reconnects += 1
+
+    def _connection(self, last: Frame | None) -> Iterator[Frame]:
+        """Yield the frames of one connection, numbered and timed on from the ``last`` frame before it."""
+        reader = self._open_reader()
+        with self._lock:
+            self._reader = reader
+        if self._stopped.is_set():
+            return
+        offset = 0.0
+        while (frame := reader.read(self._patience.timeout)) is not None:
+            if last is not None and offset == 0.0:
+                offset = max(1e-3, last.time + frame.captured - last.captured - frame.time)
+            self._fps = reader.fps
+            index = self.captured
+            self.captured += 1
+            yield replace(frame, time=frame.time + offset, index=index)
+
+    def _is_at_end(self) -> bool:
+        return self._reader is None or self._reader.is_finite
+
+    def _close_reader(self) -> None:
+        with self._lock:
+            reader = self._reader
+        if reader is not None:
+            reader.close()
+
+
+class Listener:
+    """A thread that calls back with every frame of a source."""
+
+    def __init__(self, source: Source, callback: Callable[[Frame], Any]) -> None:
+        self._source = source
+        self._callback = callback
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="edgesr-listener", daemon=True)
+        self._thread.start()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the source has ended; False when it has not by ``timeout`` seconds. Raise what ended it."""
+        self._thread.join(timeout)
+        if self._error is not None:
+            raise self._error
+        return not self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Close the source and wait for the last call."""
+        self._source.close()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            for frame in self._source:
+                if self._callback(frame) is False:
+                    self._source.close()
+                    return
+        except BaseException as error:
+            self._error = error
+
+
+def _after(lost: EdgesrError, attempts: int) -> EdgesrError:
+    if not attempts:
+        return lost
+    kind = InputError if isinstance(lost, StallError) else type(lost)
+    return kind(f"{lost}; given up after {attempts} attempts")
+
+
+__all__ = ["Listener", "Patience", "Source", "StallError"]
