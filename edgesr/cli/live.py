@@ -23,6 +23,7 @@ from edgesr.media.sink import Sink
 from edgesr.media.source import Source
 from edgesr.pipelines.load import Pipeline
 from edgesr.pipelines.pipeline import PicturePipeline
+from edgesr.pipelines.sources import is_folder, is_pattern
 from edgesr.types import Array
 
 _LINE_EVERY = 10.0
@@ -92,7 +93,12 @@ def _only_source(arguments: argparse.Namespace) -> Address:
     for name in _STILL:
         if getattr(arguments, name):
             raise UsageError(f"--{name.replace('_', '-')} is for still pictures, not for cameras, streams and video")
-    return parse_source(arguments.input[0])
+    address = parse_source(arguments.input[0])
+    if address.kind == "pictures" and not is_folder(address.target) and not is_pattern(address.target):
+        raise UsageError(
+            f"{address}: is one picture, which makes no video; give -o NAME.png, or a folder or frames/%05d.png as input"
+        )
+    return address
 
 
 def _usual_output(source: Address, arguments: argparse.Namespace) -> str | None:
