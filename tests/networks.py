@@ -136,6 +136,59 @@ def color_segmenter(path: Path, *, stride: int = 4) -> Path:
     return save(path, nodes, [tensor("image", 1, 3, "h", "w")], outputs, {"weights": weights, "bias": bias})
 
 
+def wide_colors(path: Path, head: str, *, side: int | None = 32, opset: int = 17) -> Path:
+    """Tell red, green and blue with convolutions of 16 channels, wide enough for INT8.
+
+    ``head`` is ``classify``: logits (1, 3); ``segment``: logits (1, 4, h / 4, w / 4), the first of the background; or
+    ``detect``: YOLO's (1, 7, cells), a box around each cell of 8 x 8 pixels and the three colours as scores.
+    """
+    rng = np.random.default_rng(0)
+    spread = rng.normal(0, 0.02, (16, 16, 3, 3)).astype(np.float32)
+    spread[np.arange(16), np.arange(16), 1, 1] += 1
+    first = np.tile(np.eye(3, dtype=np.float32), (6, 1))[:16, :, None, None]
+    weights = {"w0": first, "w1": spread, "b1": np.zeros(16, np.float32)}
+    nodes = [
+        helper.make_node("Conv", ["image", "w0"], ["c0"]),
+        helper.make_node("Relu", ["c0"], ["r0"]),
+        helper.make_node("Conv", ["r0", "w1", "b1"], ["c1"], pads=[1] * 4),
+        helper.make_node("Relu", ["c1"], ["r1"]),
+    ]
+    gather = np.zeros((3, 16, 1, 1), np.float32)
+    gather[np.arange(16) % 3, np.arange(16), 0, 0] = 1
+    height, width = (side, side) if side else ("h", "w")
+    if head == "classify":
+        weights |= {"gather": gather[:, :, 0, 0].T.copy()}
+        nodes += [
+            helper.make_node("GlobalAveragePool", ["r1"], ["mean"]),
+            helper.make_node("Flatten", ["mean"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "gather"], ["logits"]),
+        ]
+        outputs = [tensor("logits", 1, 3)]
+    elif head == "segment":
+        weights |= {
+            "gather": np.concatenate([np.zeros((1, 16, 1, 1), np.float32), gather]),
+            "bias": np.array([1.5, 0, 0, 0], np.float32),
+        }
+        nodes += [
+            helper.make_node("AveragePool", ["r1"], ["small"], kernel_shape=[4, 4], strides=[4, 4]),
+            helper.make_node("Conv", ["small", "gather", "bias"], ["logits"]),
+        ]
+        outputs = [tensor("logits", 1, 4, "sh", "sw")]
+    else:
+        assert side is not None
+        y, x = np.mgrid[0:side:8, 0:side:8].reshape(2, -1) + 4.0
+        boxes = np.stack([x, y, np.full_like(x, 8), np.full_like(x, 8)])[None].astype(np.float32)
+        weights |= {"gather": gather / 6, "boxes": boxes, "shape": np.array([1, 3, -1], np.int64)}
+        nodes += [
+            helper.make_node("AveragePool", ["r1"], ["small"], kernel_shape=[8, 8], strides=[8, 8]),
+            helper.make_node("Conv", ["small", "gather"], ["colors"]),
+            helper.make_node("Reshape", ["colors", "shape"], ["scores"]),
+            helper.make_node("Concat", ["boxes", "scores"], ["predictions"], axis=1),
+        ]
+        outputs = [tensor("predictions", 1, 7, boxes.shape[2])]
+    return save(path, nodes, [tensor("image", 1, 3, height, width)], outputs, weights, opset=opset)
+
+
 def fixed_outputs(path: Path, side: tuple[int, int], **outputs: np.ndarray) -> Path:
     """Give the same outputs for every picture (1, 3, height, width)."""
     constants = {"zero": np.zeros(1, np.float32)}

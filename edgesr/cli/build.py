@@ -11,7 +11,8 @@ from typing import Any
 
 from edgesr.cli.build_compare import document as compared
 from edgesr.cli.build_compare import show
-from edgesr.cli.build_engine import BuiltEngine, EngineBuild
+from edgesr.cli.build_engine import BuiltEngine, EngineBuild, Proof
+from edgesr.cli.build_proof import open_proof
 from edgesr.cli.build_report import accuracy, finite, kept, ranking, versions
 from edgesr.cli.build_shapes import choose_profile
 from edgesr.cli.build_target import engine_file, is_asked, why_none
@@ -26,14 +27,14 @@ from edgesr.compile.graph import Graph
 from edgesr.compile.ranges import record_ranges
 from edgesr.compile.shapes import show_profile
 from edgesr.compile.simplify import simplify
-from edgesr.compile.tensors import TensorProof, tensor_feeds
 from edgesr.compile.typed import Precision, Typed
 from edgesr.compile.validate import takers
 from edgesr.errors import BackendError, BuildError, ModelError, UsageError
 from edgesr.model import ModelPackage
+from edgesr.model.label_rules import LABEL_TASKS
 from edgesr.model.onnx_file import read_graph
 from edgesr.model.rules import NETWORK
-from edgesr.pipelines.calibrate import PictureProof, calibration_pictures
+from edgesr.pipelines.calibrate_labels import LabelProof
 from edgesr.pipelines.load import open_model
 
 
@@ -42,6 +43,10 @@ def execute(arguments: argparse.Namespace) -> int:
     precision = _precision(arguments)
     why_no_engine = why_none(arguments)
     package, reason = _package(arguments)
+    if package is not None and package.descriptor.task == "chain":
+        from edgesr.cli.build_chain import build_chain
+
+        return build_chain(package, precision, arguments, why_no_engine)
     onnx = package.part_path(NETWORK) if package else Path(arguments.onnx)
     graph = Graph.read(onnx, source=arguments.onnx or arguments.model)
     has_data = arguments.calib is not None or bool(package is not None and package.descriptor.golden)
@@ -58,7 +63,7 @@ def execute(arguments: argparse.Namespace) -> int:
     with closing(engine) if engine else nullcontext():
         if engine is not None:
             engine.ask_about(graph, onnx)
-        proof, told = _proof(package, graph, engine, arguments)
+        proof, told = open_proof(package, graph, arguments, engine.usual_shapes if engine else {})
         graph, simplified = (graph, "") if arguments.no_simplify else simplify(graph, proof.feeds[:2])
         with Progress("calibration runs", quiet=arguments.json) as progress:
             ranges = record_ranges(graph, proof.feeds, on_step=progress.show)
@@ -81,7 +86,7 @@ class _Outcome:
         arguments: argparse.Namespace,
         package: ModelPackage | None,
         work: Work,
-        proof: PictureProof | TensorProof,
+        proof: Proof,
         choice: Choice,
         *,
         said: list[str],
@@ -100,6 +105,8 @@ class _Outcome:
             "tensorrt": takers(choice.typed.graph),
         }
         self._said = [*said, f"against FP32 {accuracy(choice.verdict)}"]
+        if isinstance(proof, LabelProof) and choice.verdict.agreement is None:
+            self._said.append("FP32 finds nothing in these pictures, so that no agreement was measured; give others")
         if arguments.auto:
             self._said += ranking(choice)
         if choice.typed.half is not None:
@@ -194,7 +201,7 @@ class _Outcome:
 
 def _chosen(
     work: Work,
-    proof: PictureProof | TensorProof,
+    proof: Proof,
     engine: EngineBuild | None,
     precision: Precision,
     arguments: argparse.Namespace,
@@ -231,19 +238,8 @@ def _package(arguments: argparse.Namespace) -> tuple[ModelPackage | None, str]:
             raise
         Graph.read(Path(arguments.onnx))
         return None, f"compared tensor by tensor, as it is no picture-to-picture model ({error})"
-    if package.descriptor.task != "restore":
+    if package.descriptor.task not in ("restore", "chain", *LABEL_TASKS):
         raise ModelError(
             f"model {package.descriptor.name} has task {package.descriptor.task!r}; give its ONNX file with --onnx"
         )
     return package, ""
-
-
-def _proof(
-    package: ModelPackage | None, graph: Graph, engine: EngineBuild | None, arguments: argparse.Namespace
-) -> tuple[PictureProof | TensorProof, str]:
-    if package is None:
-        feeds, told = tensor_feeds(graph, arguments.calib, arguments.calib_count, engine.usual_shapes if engine else {})
-        return TensorProof(graph, feeds), told
-    pictures, told = calibration_pictures(package, arguments.calib, count=arguments.calib_count)
-    with Progress("pictures", quiet=arguments.json) as progress:
-        return PictureProof(package, pictures, on_step=progress.show), told

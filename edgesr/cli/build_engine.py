@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from edgesr.cli.build_shapes import choose_profile
 from edgesr.cli.build_target import engine_file, is_asked
@@ -36,7 +36,9 @@ from edgesr.errors import BackendError, UsageError
 from edgesr.model import ModelPackage
 from edgesr.model.onnx_file import read_graph
 from edgesr.pipelines.calibrate import PictureProof
+from edgesr.pipelines.calibrate_labels import LabelProof
 
+Proof: TypeAlias = PictureProof | LabelProof | TensorProof
 Check = Callable[[Verdict], dict[str, Any]]
 """Raises AccuracyError for a comparison that misses the gate, returns its record for one that passes."""
 
@@ -107,7 +109,7 @@ class EngineBuild:
             said.append(f"the build {how} {self._timings.name}")
         return said
 
-    def build(self, typed: Typed, proof: PictureProof | TensorProof, check: Check) -> BuiltEngine:
+    def build(self, typed: Typed, proof: Proof, check: Check) -> BuiltEngine:
         """Build the engine, compare its outputs with FP32, and return it where it was asked for or in the cache."""
         with self._network(typed) as source, self._spinner:
             plan = self.compiler.compile(
@@ -121,7 +123,7 @@ class EngineBuild:
             plan if self._output is None else write_engine(plan, self._output, record), plan.stem, record
         )
 
-    def milliseconds(self, typed: Typed, proof: PictureProof | TensorProof, check: Check) -> float:
+    def milliseconds(self, typed: Typed, proof: Proof, check: Check) -> float:
         """Build, prove and time the engine of one candidate."""
         with self._network(typed) as source, self._spinner:
             plan = self.compiler.compile(
@@ -181,7 +183,7 @@ class EngineBuild:
         self._spinner.stop()
         self._backend.close()
 
-    def _compare(self, plan: Path, typed: Typed, proof: PictureProof | TensorProof) -> Verdict:
+    def _compare(self, plan: Path, typed: Typed, proof: Proof) -> Verdict:
         with self._opened() as backend:
             if isinstance(proof, TensorProof):
                 return proof.compare_engine(backend, plan)

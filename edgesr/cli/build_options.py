@@ -62,6 +62,12 @@ def add_build(commands: Any, parents: list[Parser]) -> None:
     group.add_argument(
         "--max-abs", type=_number, metavar="0..1", help="largest difference, as a fraction of full range"
     )
+    group.add_argument(
+        "--min-agreement",
+        type=_number,
+        metavar="0..1",
+        help="of classes, masks or boxes with FP32's: fp16 0.98, int8 0.9",
+    )
     group = build.add_argument_group("layers")
     group.add_argument("--compare", action="store_true", help="compare every layer with FP32; list the first and worst")
     group.add_argument(

@@ -37,6 +37,11 @@ def versions(obstacles: Mapping[str, str]) -> list[str]:
 
 def accuracy(verdict: Verdict) -> str:
     """Say how close to FP32 a network is."""
+    agreed = f", {verdict.agreement.told()}" if verdict.agreement is not None else ""
+    return _numbers(verdict) + agreed
+
+
+def _numbers(verdict: Verdict) -> str:
     name, worst = verdict.worst
     if worst.psnr == math.inf:
         return f"on {len(verdict.pictures)} comparisons: no difference"

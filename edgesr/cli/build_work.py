@@ -9,28 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from edgesr.cli.build_compare import RUNS, compare_typed, show
-from edgesr.cli.build_engine import EngineBuild
+from edgesr.cli.build_engine import EngineBuild, Proof
 from edgesr.cli.progress import Progress
 from edgesr.compile.artifact import gate_record
 from edgesr.compile.auto import Choice, Rank, Search
 from edgesr.compile.compare import Comparison
 from edgesr.compile.emulate import emulated
-from edgesr.compile.gate import DEFAULTS, Thresholds, Verdict, find_worst_layer, require
+from edgesr.compile.gate import DEFAULTS, LABEL_DEFAULTS, Thresholds, Verdict, find_worst_layer, require
 from edgesr.compile.graph import Graph
 from edgesr.compile.ranges import Ranges
 from edgesr.compile.sensitivity import spread
 from edgesr.compile.tensors import TensorProof
 from edgesr.compile.typed import Options, Precision, Typed, convert
-from edgesr.errors import ModelError
-from edgesr.pipelines.calibrate import PictureProof
+from edgesr.errors import ModelError, UsageError
+from edgesr.pipelines.calibrate_labels import LabelProof
 
 
 class Work:
     """One network with everything that its other forms are made of and compared with."""
 
-    def __init__(
-        self, graph: Graph, ranges: Ranges, proof: PictureProof | TensorProof, arguments: argparse.Namespace
-    ) -> None:
+    def __init__(self, graph: Graph, ranges: Ranges, proof: Proof, arguments: argparse.Namespace) -> None:
         self._graph = graph
         self._ranges = ranges
         self._proof = proof
@@ -115,8 +113,15 @@ class Work:
 
     def _thresholds(self, precision: Precision) -> Thresholds:
         given = self._arguments
-        start = DEFAULTS["int8" if "int8" in precision else precision]
+        defaults = LABEL_DEFAULTS if isinstance(self._proof, LabelProof) else DEFAULTS
+        start = defaults["int8" if "int8" in precision else precision]
         if isinstance(self._proof, TensorProof):
             start = replace(start, min_ssim=None)
         changes = {"min_psnr": given.min_psnr, "min_ssim": given.min_ssim, "max_abs": given.max_abs}
+        changes["min_agreement"] = given.min_agreement
+        foreign = {"min_ssim"} if isinstance(self._proof, LabelProof) else {"min_agreement"}
+        for name in sorted(foreign):
+            if changes[name] is not None:
+                kind = "networks that label pictures" if "min_agreement" in foreign else "networks that make pictures"
+                raise UsageError(f"--{name.replace('_', '-')} is for {kind}; leave it out")
         return replace(start, **{name: value for name, value in changes.items() if value is not None})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,4 +75,5 @@ def gate_record(verdict: Verdict) -> dict[str, Any]:
         "mean_psnr": sum(finite) / len(finite) if finite else None,
         "min_ssim": None if any(math.isnan(d.ssim) for _, d in verdict.pictures) else lowest_ssim,
         "max_abs": max(d.max_abs for _, d in verdict.pictures),
+        **({} if verdict.agreement is None else {"agreement": asdict(verdict.agreement)}),
     }

@@ -17,11 +17,16 @@ Feed = Mapping[str, Array]
 
 
 class FeedRecorder:
-    """A backend that keeps a copy of the inputs of every run; give it to a pipeline and run pictures."""
+    """A backend that keeps a copy of the inputs of every run; give it to a pipeline and run pictures.
 
-    def __init__(self, backend: Backend) -> None:
+    ``with_results`` keeps the outputs too.
+    """
+
+    def __init__(self, backend: Backend, *, with_results: bool = False) -> None:
         self.feeds: list[Feed] = []
         """In the order of the runs; owned by the caller."""
+        self.results: list[Feed] | None = [] if with_results else None
+        """Outputs by name in the same order, where they are kept."""
         self._backend = backend
 
     @property
@@ -36,7 +41,7 @@ class FeedRecorder:
 
     def load(self, path: Path) -> Engine:
         """Load a network whose runs are recorded."""
-        return _RecordedEngine(self._backend.load(path), self.feeds)
+        return _RecordedEngine(self._backend.load(path), self.feeds, self.results)
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Buffer:
         """Allocate a buffer of the backend behind it."""
@@ -52,9 +57,10 @@ class FeedRecorder:
 
 
 class _RecordedEngine:
-    def __init__(self, engine: Engine, feeds: list[Feed]) -> None:
+    def __init__(self, engine: Engine, feeds: list[Feed], results: list[Feed] | None) -> None:
         self._engine = engine
         self._feeds = feeds
+        self._results = results
 
     @property
     def inputs(self) -> Mapping[str, TensorSpec]:
@@ -66,7 +72,10 @@ class _RecordedEngine:
 
     def run(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer] | None = None) -> Mapping[str, Buffer]:
         self._feeds.append({name: np.array(buffer.numpy()) for name, buffer in inputs.items()})
-        return self._engine.run(inputs, outputs)
+        found = self._engine.run(inputs, outputs)
+        if self._results is not None:
+            self._results.append({name: np.array(buffer.numpy()) for name, buffer in found.items()})
+        return found
 
     def close(self) -> None:
         self._engine.close()

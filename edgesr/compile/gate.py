@@ -26,6 +26,8 @@ class Thresholds:
     min_ssim: float | None = None
     max_abs: float | None = None
     """Fraction of the full range."""
+    min_agreement: float | None = None
+    """Of networks that label pictures, in the metric of their task: 0 to 1."""
 
 
 DEFAULTS = {
@@ -35,6 +37,12 @@ DEFAULTS = {
     "int8": Thresholds(38.0, 0.95, None),
 }
 """By precision; one grey level of 8 bits everywhere is 48 dB."""
+LABEL_DEFAULTS = {
+    "fp32": Thresholds(100.0, None, 1e-3, 1.0),
+    "fp16": Thresholds(50.0, None, 0.05, 0.98),
+    "int8": Thresholds(25.0, None, None, 0.9),
+}
+"""The same for networks that label pictures, whose outputs are compared against their largest value."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +61,28 @@ Run = Callable[[Picture], Array]
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """How far two forms of a network that labels pictures say the same."""
+
+    metric: str
+    """``top-1 agreement``, ``mIoU agreement`` or ``box agreement``."""
+    value: float
+    """0 to 1."""
+    worst_picture: str
+    """Where they agree least."""
+
+    def told(self) -> str:
+        """Say it for people."""
+        return f"{self.metric} {self.value:.4f}" + (f" (least on {self.worst_picture})" if self.value < 1 else "")
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The comparison of all pictures."""
 
     pictures: tuple[tuple[str, Difference], ...]
+    agreement: Agreement | None = None
+    """Of networks that label pictures, where FP32 finds anything to agree with."""
 
     @property
     def worst(self) -> tuple[str, Difference]:
@@ -77,6 +103,9 @@ class Verdict:
         name, lowest = max(self.pictures, key=lambda entry: entry[1].max_abs)
         if thresholds.max_abs is not None and not lowest.max_abs <= thresholds.max_abs:
             found.append(f"the largest difference {lowest.max_abs:.4f} is above {thresholds.max_abs:g} on {name}")
+        agreed, least = self.agreement, thresholds.min_agreement
+        if agreed is not None and least is not None and not agreed.value >= least:
+            found.append(f"the {agreed.metric} {agreed.value:.4f} is below {least:g}, least on {agreed.worst_picture}")
         return found
 
 
@@ -100,8 +129,13 @@ def require(verdict: Verdict, thresholds: Thresholds, *, what: str, worst_layer:
         where = f"; the layer that loses most is {layer!r}" if layer else ""
         raise AccuracyError(
             f"{what} missed its accuracy gate: {'; '.join(failures)}{where}; nothing was written; "
-            "keep layers out with --exclude, or allow more with --min-psnr, --min-ssim and --max-abs"
+            f"keep layers out with --exclude, or allow more with {', '.join(_options(thresholds))}"
         )
+
+
+def _options(thresholds: Thresholds) -> list[str]:
+    is_label = thresholds.min_agreement is not None
+    return ["--min-psnr", "--max-abs", "--min-agreement"] if is_label else ["--min-psnr", "--min-ssim", "--max-abs"]
 
 
 def find_worst_layer(reference: Graph, candidate: Graph, feed: Feed, *, among: Collection[str]) -> str | None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LEVELS = 127
 _PREFIX = "edgesr_q_"
-_MIN_OPSET = 13
+MIN_OPSET = 13
 """The first opset with scales per channel."""
 
 
@@ -62,9 +62,9 @@ def to_int8(graph: Graph, ranges: Ranges, options: QuantizeOptions | None = None
     options = options or QuantizeOptions()
     if options.calibrator not in CALIBRATORS:
         raise UsageError(f"calibrator must be one of {', '.join(CALIBRATORS)}, got {options.calibrator!r}")
-    if graph.opset < _MIN_OPSET:
+    if graph.opset < MIN_OPSET:
         raise ModelError(
-            f"{graph.source}: has opset {graph.opset}, INT8 with scales per channel needs {_MIN_OPSET}; export it anew"
+            f"{graph.source}: has opset {graph.opset}, INT8 with scales per channel needs {MIN_OPSET}; export it anew"
         )
     layers, skipped = quantizable(graph, ranges, options)
     work = _Insertion(graph, ranges, options.calibrator)

@@ -52,7 +52,7 @@ class TensorProof:
         for index, (found, expected) in enumerate(zip(runs, self._expected, strict=True)):
             for name, values in expected.items():
                 if values.dtype.kind == "f":
-                    results.append((f"{name!r} of feed {index}", _difference(found[name], values)))
+                    results.append((f"{name!r} of feed {index}", difference(found[name], values)))
         if not results:
             raise ModelError(f"{self._graph.source}: has no float output to compare")
         return Verdict(tuple(results))
@@ -127,7 +127,8 @@ def _random(graph: Graph, name: str, side: int, random: np.random.Generator, giv
     return random.integers(0, 2, shape).astype(_KINDS[kind])
 
 
-def _difference(found: Array, expected: Array) -> Difference:
+def difference(found: Array, expected: Array) -> Difference:
+    """Compare two tensors of one shape: PSNR and largest difference against the largest value; SSIM is NaN."""
     peak = max(float(np.abs(expected).max(initial=0.0)), 1e-30)
     difference = (found.astype(np.float64) - expected) / peak
     error = float(np.mean(np.square(difference)))

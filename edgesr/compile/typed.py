@@ -10,7 +10,7 @@ from edgesr.compile.checks import check_network
 from edgesr.compile.fp16 import IO, HalfReport, to_fp16
 from edgesr.compile.gate import DEFAULTS, Thresholds
 from edgesr.compile.graph import Graph, has_floats, with_opset
-from edgesr.compile.int8 import QuantizeOptions, QuantizeReport, to_int8
+from edgesr.compile.int8 import MIN_OPSET, QuantizeOptions, QuantizeReport, to_int8
 from edgesr.compile.islands import Rules
 from edgesr.compile.ranges import Ranges
 from edgesr.compile.validate import problems
@@ -108,6 +108,11 @@ def convert(
             )
         result = newer
         notes.append(f"opset {graph.opset} became {_HALF_SCALES}; TensorRT takes it from 10.0 on")
+    if precision == "int8" and graph.opset < MIN_OPSET:
+        newer = with_opset(graph, MIN_OPSET)
+        if newer is not None:
+            result = newer
+            notes.append(f"opset {graph.opset} became {MIN_OPSET}, the first with scales per channel")
     if precision in ("int8", "int8-fp16"):
         chosen = QuantizeOptions(calibrator=options.calibrator, exclude=options.exclude, skip=skip)
         result, quantized = to_int8(result, ranges, chosen)

@@ -28,14 +28,17 @@ from edgesr.types import Array
 PICTURES = 16
 SIDE = 64
 """Pictures are cut to their middle of this many pixels, enough for the statistics of a layer."""
+_WHOLE = 256
+"""Side of drawn pictures for networks that see whole pictures."""
 
 
 def calibration_pictures(
-    package: ModelPackage, folder: str | os.PathLike[str] | None, *, count: int = PICTURES, side: int = SIDE
+    package: ModelPackage, folder: str | os.PathLike[str] | None, *, count: int = PICTURES, side: int | None = SIDE
 ) -> tuple[list[Picture], str]:
     """Return pictures of ``folder``, or the package's golden input, or drawn ones; and a sentence that says which.
 
-    The first picture comes once for every setting of the model's controls, the others with the default.
+    Pictures are cut to their middle of ``side`` pixels, None leaves them whole. The first comes once for every setting
+    of the model's controls, the others with the default.
     """
     if folder is not None:
         paths = find_pictures(folder)
@@ -48,9 +51,9 @@ def calibration_pictures(
         items = [(file, _golden(package, file))] if path is None else [(i.name, i.pixels) for i in read_sources(path)]
         told = "the package's golden picture"
     else:
-        items = [*_drawn(package.descriptor.input_channels)]
+        items = [*_drawn(package.descriptor.input_channels, side or _WHOLE)]
         told = "drawn pictures, as none were given with --calib"
-    pictures = [Picture(name, _middle(pixels, side)) for name, pixels in items]
+    pictures = [Picture(name, pixels if side is None else _middle(pixels, side)) for name, pixels in items]
     first = pictures[0]
     varied = [
         Picture(f"{first.name} ({', '.join(f'{k} {v}' for k, v in values.items())})", first.pixels, values)
@@ -143,14 +146,14 @@ def _golden(package: ModelPackage, file: str) -> Array:
     return item.pixels
 
 
-def _drawn(channels: int) -> Iterator[tuple[str, Array]]:
-    """Draw a smooth picture, noise, and sharp stripes, uint8 ``(64, 64, c)``."""
+def _drawn(channels: int, side: int) -> Iterator[tuple[str, Array]]:
+    """Draw a smooth picture, noise, and sharp stripes, uint8 ``(side, side, c)``."""
     random = np.random.default_rng(0)
-    y, x = np.mgrid[0:SIDE, 0:SIDE]
+    y, x = np.mgrid[0:side, 0:side]
     planes = 3 if channels >= 3 else 1
     for name, picture in (
-        ("a smooth picture", smooth_picture(SIDE, SIDE)),
-        ("noise", random.uniform(0.0, 1.0, (SIDE, SIDE))),
+        ("a smooth picture", smooth_picture(side, side)),
+        ("noise", random.uniform(0.0, 1.0, (side, side))),
         ("stripes", ((x // 3 + y // 5) % 2).astype(np.float64)),
     ):
         yield name, np.repeat(np.rint(picture * 255).astype(np.uint8)[..., None], planes, axis=2)

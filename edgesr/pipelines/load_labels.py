@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from edgesr.errors import BackendError, BuildError, ModelError, StaleEngineError
 from edgesr.model.chain import check_stages
 from edgesr.model.label_rules import NETWORK
-from edgesr.model.onnx_file import read_graph
 from edgesr.model.package import ModelPackage
 from edgesr.pipelines.chain import Chain
 from edgesr.pipelines.classify import Classifier
@@ -20,11 +19,12 @@ from edgesr.pipelines.segment import Segmenter
 if TYPE_CHECKING:
     from edgesr.engines.trt import TrtBackend
 
-_PIPELINES: Mapping[str, type[LabelPipeline[Any]]] = {
+PIPELINES: Mapping[str, type[LabelPipeline[Any]]] = {
     "classify": Classifier,
     "segment": Segmenter,
     "detect": Detector,
 }
+"""By task."""
 
 
 def load_chain(
@@ -36,7 +36,7 @@ def load_chain(
     """Open a chain; of ``options`` the thresholds go to the task and everything else to ``restorer``."""
     first, second = packages
     check_stages(first.descriptor, second.descriptor, f"{first.descriptor.name}+{second.descriptor.name}")
-    known = _PIPELINES[second.descriptor.task].options
+    known = PIPELINES[second.descriptor.task].options
     thresholds = {name: value for name, value in options.items() if name in known}
     rest = {name: value for name, value in options.items() if name not in known}
     opened = restorer(first, rest)
@@ -50,7 +50,7 @@ def load_chain(
 
 def load_labels(package: ModelPackage, place: Place, **options: Any) -> LabelPipeline[Any]:
     """Open a package whose task is to label pictures."""
-    make = _PIPELINES[package.descriptor.task]
+    make = PIPELINES[package.descriptor.task]
     backend = place.open()
     if not backend.name.startswith("tensorrt"):
         return make(package, backend, **options)
@@ -72,21 +72,16 @@ def _compiled(
     make: type[LabelPipeline[Any]], package: ModelPackage, backend: TrtBackend, place: Place, options: dict[str, Any]
 ) -> LabelPipeline[Any]:
     from edgesr.compile.compiler import Compiler, Source
+    from edgesr.pipelines.label_profile import label_profile
 
-    graph = read_graph(package.part_path(NETWORK))
-    open_sides = [t.name for t in graph.inputs if t.shape is None or any(n < 1 for n in t.shape)]
-    if open_sides:
-        raise BuildError(
-            f"model {package.descriptor.name}: its input {open_sides[0]!r} has no fixed size, and TensorRT needs one "
-            "here; export the network with a fixed size"
-        )
+    profile = label_profile(package)
     compiler = Compiler(backend.tensorrt, backend.device, note=place.note, tick=place.tick)
     source = Source(package.part_path(NETWORK), package.part_digest(NETWORK), package.descriptor.name)
-    plan = compiler.compile(source, compiler.options({}), any_tuning=True)
+    plan = compiler.compile(source, compiler.options(profile), any_tuning=True)
     try:
         return make(package, backend, network=plan, **options)
     except StaleEngineError as error:
         place.note(f"the cached engine of {package.descriptor.name} does not load and is built again: {error}")
         compiler.cache.forget(plan)
-    plan = compiler.compile(source, compiler.options({}), any_tuning=True)
+    plan = compiler.compile(source, compiler.options(profile), any_tuning=True)
     return make(package, backend, network=plan, **options)

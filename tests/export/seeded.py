@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from torch import Generator, nn
+import torch
+from torch import Generator, Tensor, nn
 
 
 def seeded(network: nn.Module) -> nn.Module:
@@ -19,6 +20,24 @@ def seeded(network: nn.Module) -> nn.Module:
             nn.init.uniform_(module.running_mean, -0.1, 0.1, generator=generator)
             nn.init.uniform_(module.running_var, 0.8, 1.2, generator=generator)
     return network.eval()
+
+
+def tamed(network: nn.Module, image: Tensor, *, unit: float = 1.0, center: float = 0.0) -> nn.Module:
+    """Scale the last convolution so that its output on a picture has mean ``center`` and deviation 0.1, times ``unit``.
+
+    Without that, the picture of a network with drawn weights leaves [0, 1], where everything is clipped.
+    """
+    last = getattr(network, "conv_last", None) or network.upsample[0]
+    outputs: list[Tensor] = []
+    handle = last.register_forward_hook(lambda module, given, result: outputs.append(result))
+    with torch.inference_mode():
+        network(image)
+    handle.remove()
+    mean, deviation = outputs[0].mean((0, 2, 3)), outputs[0].std((0, 2, 3)) / (0.1 * unit)
+    with torch.no_grad():
+        last.weight.div_(deviation[:, None, None, None])
+        last.bias.sub_(mean).div_(deviation).add_(center * unit)
+    return network
 
 
 def parameters(network: nn.Module) -> int:

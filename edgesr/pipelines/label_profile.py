@@ -1,0 +1,43 @@
+"""The shapes that TensorRT compiles a labelling network for: the one size that its package brings pictures to."""
+
+from __future__ import annotations
+
+from edgesr.compile.shapes import Profile, ShapeRange
+from edgesr.errors import BuildError
+from edgesr.model.descriptor import ModelDescriptor
+from edgesr.model.label_rules import NETWORK
+from edgesr.model.onnx_file import read_graph
+from edgesr.model.package import ModelPackage
+
+
+def label_profile(package: ModelPackage) -> Profile:
+    """Return the shapes of dynamic inputs, nothing where all are fixed; raise BuildError for one without a fixed size.
+
+    A network that takes any size is compiled for the one that every picture is resized, padded or cropped to.
+    """
+    descriptor = package.descriptor
+    image = descriptor.parts[NETWORK].inputs["image"]
+    profile = {}
+    for tensor in read_graph(package.part_path(NETWORK)).inputs:
+        shape = tensor.shape
+        if shape is not None and all(n > 0 for n in shape):
+            continue
+        size = canvas(descriptor)
+        if shape is None or len(shape) != 4 or tensor.name != image or size is None:
+            raise BuildError(
+                f"model {descriptor.name}: its input {tensor.name!r} has no fixed size, and TensorRT needs one "
+                "here; export the network with a fixed size"
+            )
+        c = descriptor.input_channels
+        known = (1, c, *size) if descriptor.input.layout == "NCHW" else (1, *size, c)
+        profile[tensor.name] = ShapeRange(known, known, known)
+    return profile
+
+
+def canvas(descriptor: ModelDescriptor) -> tuple[int, int] | None:
+    """Return the ``(height, width)`` that every picture gets before the network, None where pictures decide it."""
+    expects, m = descriptor.input, descriptor.size.multiple
+    size = descriptor.size.fixed or expects.crop
+    if size is None and expects.resize is not None and expects.resize.rule in ("exact", "letterbox"):
+        size = (expects.resize.size[0], expects.resize.size[1])
+    return None if size is None else (-(-size[0] // m) * m, -(-size[1] // m) * m)
