@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from edgesr.device import JETPACKS, available_memory, find_jetson, jetpack_of, parse_l4t, this_machine, usable_cores
+from edgesr.device import (
+    JETPACKS,
+    SOCS,
+    available_memory,
+    find_jetson,
+    jetpack_of,
+    parse_l4t,
+    this_machine,
+    usable_cores,
+)
 
 # First line of /etc/nv_tegra_release, device-tree model and compatible, as boards print them (reports in the issues of
 # rbonghi/jetson_stats 711 and 864, NVIDIA/jetson-gpio 125, and boards' own manuals).
@@ -82,6 +91,33 @@ def test_a_jetson_knows_its_jetpack(tmp_path, name, l4t, jetpack, soc):
     assert (machine.cpu, machine.vendor, machine.gpu) == ("Cortex-A78AE", "arm", "integrated GPU")
     assert machine.memory_total == 7802456 * 1024
     assert machine.memory_available == 4 * GIB
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "capability", "dla"),
+    [
+        ("orin-nano", "Orin Nano 8GB (developer kit)", (8, 7), 0),
+        ("agx-orin", "AGX Orin 64GB", (8, 7), 2),
+        ("agx-orin-7.2", "AGX Orin", (8, 7), 0),  # TensorRT of JetPack 7.2 builds for no DLA of Orin
+        ("thor", "AGX Thor T5000", (11, 0), 0),
+    ],
+)
+def test_a_jetson_knows_its_module_its_gpu_and_the_dla_it_can_use(tmp_path, name, module, capability, dla):
+    jetson = find_jetson(board(tmp_path, name))
+    assert jetson is not None and jetson.module is not None
+    assert (jetson.module.name, jetson.compute_capability, jetson.usable_dla_cores) == (module, capability, dla)
+
+
+def test_an_unknown_module_is_not_guessed(tmp_path):
+    root = board(tmp_path, "orin-nano")
+    (root / "proc/device-tree/compatible").write_bytes(b"vendor,box\0nvidia,p9999-0001\0nvidia,tegra234\0")
+    jetson = find_jetson(root)
+    assert jetson is not None
+    assert (jetson.module, jetson.usable_dla_cores, jetson.compute_capability) == (None, None, (8, 7))
+
+
+def test_every_release_runs_on_chips_that_are_known():
+    assert all(set(line.dla) <= set(line.socs) <= set(SOCS) for line in JETPACKS)
 
 
 def test_a_desktop_is_no_jetson(tmp_path):

@@ -47,7 +47,7 @@ def check_jetpack(machine: Machine, python: Interpreter, root: Path) -> Iterator
         pack = jetson.jetpack
         detail = (
             f"{jetson.model}, JetPack {pack.version} (L4T {dotted(jetson.l4t)}): Python {dotted(pack.python)}, "
-            f"CUDA {pack.cuda}, TensorRT {pack.tensorrt}"
+            f"CUDA {pack.cuda}, TensorRT {pack.tensorrt}{_chip(jetson)}"
         )
         if pack.python < PYTHONS[0]:
             yield Check("jetpack", "problem", f"{detail}: too old for edgesr", "flash JetPack 6 or newer")
@@ -66,6 +66,15 @@ def check_memory(machine: Machine, python: Interpreter, root: Path) -> Iterator[
         yield Check("memory", "problem", f"{free} free of {total}, less than 2 GiB", remedy)
     else:
         yield Check("memory", "ok", f"{free} free of {total}")
+
+
+def _chip(jetson: Jetson) -> str:
+    """Say what the module, its GPU and its DLA are, as far as they are known."""
+    capability, cores = jetson.compute_capability, jetson.usable_dla_cores
+    parts = [f"module {jetson.module.name}"] if jetson.module else []
+    parts += [f"compute capability {dotted(capability)}"] if capability else []
+    parts += [] if cores is None else [f"{cores} usable DLA cores" if cores else "no usable DLA"]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _unknown_release(jetson: Jetson, l4t: tuple[int, int, int]) -> Check:
