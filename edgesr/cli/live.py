@@ -11,6 +11,7 @@ from time import monotonic, perf_counter
 from typing import Any
 
 from edgesr.cli.output import note, result, result_json
+from edgesr.cli.systemd import Notifier
 from edgesr.errors import UsageError
 from edgesr.media.address import Address
 from edgesr.media.codec import CONTAINERS
@@ -139,14 +140,19 @@ def _open_sink(text: str | None, arguments: argparse.Namespace, source: Address)
 
 
 class _Ticker:
-    """Says every few seconds how it goes."""
+    """Says every few seconds how it goes, and to systemd that frames come out."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._last = monotonic()
         self._written = 0
+        self._notifier = Notifier()
+        self._notified = 0
 
     def __call__(self, report: Report) -> None:
+        if report.written > self._notified:
+            self._notified = report.written
+            self._notifier.picture()
         now = monotonic()
         if self._quiet or now - self._last < _LINE_EVERY:
             return

@@ -1,6 +1,9 @@
 """What systemd hears of a live picture, on a real socket of its protocol."""
 
+import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -40,3 +43,26 @@ def test_without_a_listener_nothing_happens(environment):
     notifier = Notifier(environment)
     notifier.picture()
     notifier.stopping()
+
+
+def test_a_run_over_video_says_that_it_lives(tmp_path):
+    video = tmp_path / "in.y4m"
+    frames = b"".join(b"FRAME\n" + bytes([40 * index]) * (8 * 8) for index in range(4))
+    video.write_bytes(b"YUV4MPEG2 W8 H8 F25:1 Ip Cmono\n" + frames)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(str(tmp_path / "notify"))
+        heard.settimeout(5)
+        command = [
+            sys.executable,
+            "-m",
+            "edgesr",
+            "run",
+            str(video),
+            "-m",
+            "cxr-x4-fast",
+            "-o",
+            str(tmp_path / "o.y4m"),
+        ]
+        environment = os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120)
+        assert heard.recv(100).decode().startswith("READY=1")
