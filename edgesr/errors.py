@@ -6,7 +6,8 @@ EdgesrError
 ├── ModelError      3  a model package or ONNX file that is missing, corrupt or unsupported
 │   └── StaleEngineError
 ├── BackendError    3  a device, library or runtime that is missing or failed
-│   └── OutOfMemoryError
+│   ├── OutOfMemoryError
+│   └── NonFiniteError
 ├── BuildError      4  an engine that could not be built
 └── AccuracyError   5  a result that missed its accuracy gate
 """
@@ -48,6 +49,10 @@ class BackendError(EdgesrError):
 
 class OutOfMemoryError(BackendError):
     """The device could not hold the buffers or activations of one run."""
+
+
+class NonFiniteError(BackendError):
+    """A network that made NaN or infinite values."""
 
 
 class BuildError(EdgesrError):

@@ -28,10 +28,11 @@ ALLOWED = {
     "compile": BASE | {"model", "image", "schedule", "device", "engines"},
     "pipelines": BASE | {"model", "image", "schedule", "device", "engines", "compile"},
     "bench": BASE | {"model", "image", "schedule", "device", "engines", "compile", "pipelines", "__init__"},
+    "tune": BASE | {"model", "image", "schedule", "device", "engines", "compile", "pipelines"},
     "media": BASE | {"model", "image", "device", "pipelines"},
     "doctor": BASE | {"model", "image", "device", "engines"},
     "cli": BASE
-    | {"model", "image", "schedule", "device", "engines", "compile", "pipelines", "media", "bench", "doctor"}
+    | {"model", "image", "schedule", "device", "engines", "compile", "pipelines", "media", "bench", "tune", "doctor"}
     | {"__init__"},
     "__init__": BASE | {"pipelines", "media"},
     "__main__": {"cli"},

@@ -16,6 +16,7 @@ from edgesr.cli.pack_options import add_pack
 from edgesr.cli.parser import Parser, filled, pair, whole
 from edgesr.cli.run_options import add_run
 from edgesr.cli.signals import Interruption
+from edgesr.cli.tune_options import add_tune
 from edgesr.errors import BackendError, EdgesrError
 
 EXIT_CODES = """exit codes:
@@ -28,6 +29,7 @@ _COMMANDS = {
     "models": "models",
     "pack": "pack",
     "build": "build",
+    "tune": "tune",
     "cache": "cache",
     "doctor": "doctor",
 }
@@ -106,6 +108,7 @@ def build_parser() -> Parser:
     _add_models(commands, [common])
     add_pack(commands, [common, network])
     add_build(commands, [common, network])
+    add_tune(commands, [common, network])
     _add_cache(commands, [common])
     commands.add_parser("doctor", parents=[common], help="check this machine", description="Check this machine.")
     return parser

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from edgesr.cli.diffusion_files import is_diffusion, packed_diffusion
 from edgesr.cli.label_options import label_fields
 from edgesr.cli.output import note, result, result_json
 from edgesr.cli.run import expectations
@@ -18,24 +19,21 @@ from edgesr.pipelines.load import cpu_probe, open_model
 from edgesr.pipelines.place import chained
 
 _MAX_BYTES = 1 << 20
-_FILES = ("unet", "decoder", "schedule")
-_OF_DIFFUSION = (
-    *_FILES, "encoder", "steps", "start_timestep", "latent_scale", "latent_shift", "trained_size", "degradation",
-    "role",
-)  # fmt: skip
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Write the package and print where it is."""
     output = Path(arguments.output)
     fields = _descriptor(arguments.descriptor)
+    name: str = arguments.name or fields.get("name") or output.stem
+    version: str = arguments.model_version or fields.get("version") or "1.0.0"
     both = chained(arguments.onnx) if arguments.onnx is not None else None
-    if _is_diffusion(arguments):
-        package = _diffusion(arguments, output, fields)
+    if is_diffusion(arguments, arguments.onnx):
+        package = packed_diffusion(arguments, output, name=name, version=version, fields=fields)
     elif both is not None:
         package = _chain(both, arguments, output, fields)
     else:
-        package = _network(arguments, output, _joined(fields, label_fields(arguments)))
+        package = _network(arguments, output, name, version, _joined(fields, label_fields(arguments)))
     if arguments.json:
         result_json({"package": str(output), "digest": package.digest, "notes": package.notes})
         return 0
@@ -45,12 +43,14 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _network(arguments: argparse.Namespace, output: Path, fields: dict[str, Any]) -> ModelPackage:
+def _network(
+    arguments: argparse.Namespace, output: Path, name: str, version: str, fields: dict[str, Any]
+) -> ModelPackage:
     return pack(
         Path(arguments.onnx),
         output,
-        name=arguments.name or fields.get("name") or output.stem,
-        version=arguments.model_version or fields.get("version") or "1.0.0",
+        name=name,
+        version=version,
         overrides=fields,
         expects=expectations(arguments),
         probe=cpu_probe,
@@ -75,56 +75,6 @@ def _joined(fields: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     if isinstance(fields.get("input"), dict) and "input" in given:
         joined["input"] = {**fields["input"], **given["input"]}
     return joined
-
-
-def _is_diffusion(arguments: argparse.Namespace) -> bool:
-    """Tell which of the two kinds of package is asked for; raise UsageError for a mixture or a half."""
-    of_diffusion = [name for name in _OF_DIFFUSION if getattr(arguments, name) is not None]
-    if arguments.onnx is not None:
-        if of_diffusion:
-            raise UsageError(
-                f"--{of_diffusion[0].replace('_', '-')} is for latent diffusions, which are packed without ONNX"
-            )
-        return False
-    missing = [name for name in _FILES if getattr(arguments, name) is None]
-    if not of_diffusion:
-        raise UsageError("give an ONNX file, or --encoder, --unet, --decoder and --schedule of a latent diffusion")
-    if missing:
-        raise UsageError(f"a latent diffusion is packed with --{missing[0]} too")
-    if arguments.layout == "NHWC":
-        raise UsageError("a latent diffusion takes NCHW; export it so")
-    return True
-
-
-def _diffusion(arguments: argparse.Namespace, output: Path, fields: dict[str, Any]) -> ModelPackage:
-    from edgesr.pipelines.pack_diffusion import DiffusionFiles, Said, pack_diffusion
-
-    files = DiffusionFiles(
-        Path(arguments.unet),
-        Path(arguments.decoder),
-        Path(arguments.schedule),
-        None if arguments.encoder is None else Path(arguments.encoder),
-    )
-    said = Said(
-        scale=arguments.scale,
-        range=arguments.range,
-        color=arguments.channel_order,
-        steps=arguments.steps,
-        start_timestep=arguments.start_timestep,
-        latent_scale=arguments.latent_scale,
-        latent_shift=arguments.latent_shift,
-        trained_size=arguments.trained_size,
-        degradation=arguments.degradation,
-        roles=dict(arguments.role or ()),
-    )
-    return pack_diffusion(
-        files,
-        output,
-        name=arguments.name or fields.get("name") or output.stem,
-        version=arguments.model_version or fields.get("version") or "1.0.0",
-        said=said,
-        overrides={key: value for key, value in fields.items() if key not in ("schema", "name", "version", "task")},
-    )
 
 
 def _descriptor(path: str | None) -> dict[str, Any]:

@@ -31,7 +31,13 @@ def add_pack(commands: Any, parents: list[Parser]) -> None:
     pack.add_argument("--name", metavar="NAME", help="model name (default: from the output)")
     pack.add_argument("--model-version", metavar="X.Y.Z", help="version of the model (default: 1.0.0)")
     pack.add_argument("--descriptor", metavar="FILE", help="JSON with further fields of model.json, e.g. licence")
-    group = pack.add_argument_group("latent diffusion, in place of ONNX")
+    add_diffusion_files(pack, "latent diffusion, in place of ONNX")
+    add_pack_options(pack)
+
+
+def add_diffusion_files(parser: Parser, title: str) -> None:
+    """Add what names the files of a latent diffusion, and what they do not say."""
+    group = parser.add_argument_group(title)
     group.add_argument("--encoder", type=filled, metavar="FILE", help="picture to latent")
     group.add_argument("--unet", type=filled, metavar="FILE", help="the network that is called in every step")
     group.add_argument("--decoder", type=filled, metavar="FILE", help="latent to picture")
@@ -55,7 +61,6 @@ def add_pack(commands: Any, parents: list[Parser]) -> None:
         "--role", action="append", type=_role, metavar="ROLE=TENSOR", help="state, timestep, condition or output of "
         "the U-Net, where they cannot be told apart; repeatable"
     )  # fmt: skip
-    add_pack_options(pack)
 
 
 def _number(text: str) -> float:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Literal
+
+import numpy as np
 
 from edgesr.engines.base import Backend
 from edgesr.errors import UsageError
 from edgesr.image.resample import Kernel
+from edgesr.model.descriptor import ModelDescriptor
 from edgesr.model.package import ModelPackage
 from edgesr.pipelines.bands import Band
 from edgesr.pipelines.diffusion_bands import Walk, diffuse_bands
@@ -75,6 +79,17 @@ class LatentDiffusion(PicturePipeline):
             raise UsageError("uncertainty is how much samples differ; give --samples 2 or more with it")
         walk = Walk(self._network, options, self._tile, self._batch, timings or Timings(), on_tile)
         return diffuse_bands(walk, pixels, with_deviation=uncertainty)
+
+    def as_described(self, descriptor: ModelDescriptor, pixels: Array) -> Array:
+        """Make the picture of ``(H, W, C)`` RGB pixels as this package with another schedule would.
+
+        ``descriptor`` differs from the package's own in ``schedule`` and in how ``diffusion`` samples; the networks and
+        their buffers are these.
+        """
+        config = ScheduleConfig.from_json(descriptor.schedule, source=f"model {descriptor.name}")
+        resolved = resolve(descriptor, config, replace(DiffusionOptions(), seed=self._options.seed))
+        walk = Walk(self._network, resolved, self._tile, self._batch, Timings())
+        return np.concatenate([band.rows for band in diffuse_bands(walk, pixels, with_deviation=False)])
 
     def settings(self, **controls: Any) -> dict[str, Any]:
         """Return steps, sampler, first timestep, seed, consistency, samples and fidelity."""

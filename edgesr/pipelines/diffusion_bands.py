@@ -66,7 +66,7 @@ def diffuse_bands(walk: Walk, pixels: Array, *, with_deviation: bool) -> Iterato
         if options.consistency != "off" and options.kernel is not None:
             picture = consistent_bands(
                 picture, Bounds.of(colored), scale, options.kernel,
-                projection=around_of(descriptor).projection, strength=options.consistency_strength,
+                projection=options.projection, strength=options.consistency_strength,
             )  # fmt: skip
         pictures.append(picture)
     factor = descriptor.uncertainty.factor if descriptor.uncertainty else 1.0
@@ -111,7 +111,7 @@ def _latents(walk: Walk, planes: list[Array], tiles: LatentTiles) -> FloatArray:
         picture = np.concatenate(list(ends.decode(latent, tiles, walk.timings)))
         corrected = back_project(
             picture, Bounds.of(planes[state.plane]), ends.descriptor.scale, options.kernel,
-            projection=around_of(ends.descriptor).projection, strength=options.consistency_strength,
+            projection=options.projection, strength=options.consistency_strength,
         )  # fmt: skip
         return ends.encode(small[state.plane], tiles, walk.timings, large=corrected)
 

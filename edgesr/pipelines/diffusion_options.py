@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from edgesr.errors import UsageError
+from edgesr.image.backproject import Projection
 from edgesr.image.resample import KERNELS, Kernel
 from edgesr.model.descriptor import ModelDescriptor
 from edgesr.model.rules import AUTOMATIC
@@ -56,6 +57,7 @@ class Resolved:
     consistency: str
     consistency_strength: float
     kernel: Kernel | None
+    projection: Projection
     samples: int
     fidelity: float
 
@@ -103,6 +105,7 @@ def resolve(descriptor: ModelDescriptor, config: ScheduleConfig, options: Diffus
         mode,
         asked if isinstance(asked, float) else 1.0,
         kernel,
+        around.projection,
         samples,
         1.0 if fidelity is None else fidelity,
     )

@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 
 from edgesr.engines.base import Backend, Engine
-from edgesr.errors import BackendError, ModelError
+from edgesr.errors import ModelError, NonFiniteError
 from edgesr.image.resample import upscale, upscale_window
 from edgesr.model.descriptor import ModelDescriptor
 from edgesr.model.diffusion_rules import DECODER, ENCODER
@@ -131,7 +131,7 @@ class LatentEnds:
                     f"{[row.size * factor, column.size * factor, channels]} was expected"
                 )
             if not np.isfinite(picture.sum()):
-                raise BackendError(
+                raise NonFiniteError(
                     f"model {descriptor.name}: the part {DECODER!r} produced NaN or infinite pixels; "
                     "if this is an FP16 model, use its FP32 form"
                 )

@@ -9,7 +9,7 @@ from itertools import chain
 
 import numpy as np
 
-from edgesr.errors import BackendError
+from edgesr.errors import NonFiniteError
 from edgesr.pipelines.ahead import run_ahead
 from edgesr.pipelines.latent_tiles import LatentTiles
 from edgesr.pipelines.stepper import Stepper
@@ -89,26 +89,26 @@ class Reverse:
         stepper.replace(after + np.float32(row[5]) * (corrected - x0), corrected)
 
     def _explain(self, stepper: Stepper, group: Sequence[State], first: FloatArray, conditions: Array | None) -> None:
-        """Walk again and raise BackendError at the step whose result is not finite."""
+        """Walk again and raise NonFiniteError at the step whose result is not finite."""
         stepper.load(first, conditions, np.zeros_like(first))
         for index, row in enumerate(self.schedule.rows):
             before, x0 = np.array(stepper.state), np.array(stepper.x0)
             noise = self._noises([index], group)[0] if row[7] else None
             stepper.advance(row, noise)
             self._check(stepper.state, index, {"state": before, "previous_x0": x0, "noise": noise}, conditions)
-        raise BackendError(
+        raise NonFiniteError(
             "the diffusion made NaN or infinite latents, but not when it was run again; check the device"
         )
 
     def _check(self, after: Array, index: int, given: dict[str, Array | None], conditions: Array | None) -> None:
-        """Raise BackendError where the result of a step is not finite; ``given`` is what the step was given."""
+        """Raise NonFiniteError where the result of a step is not finite; ``given`` is what the step was given."""
         if np.isfinite(after).all():
             return
         inputs = {name: array for name, array in {**given, "condition": conditions}.items() if array is not None}
         inputs["row"] = self.schedule.rows[index].astype(np.float32)
         inputs.setdefault("noise", np.zeros_like(after))
         layers = self.locate(inputs)
-        raise BackendError(
+        raise NonFiniteError(
             f"step {index + 1} of {self.schedule.steps} (timestep {self.schedule.timesteps[index]:g}) made NaN or "
             f"infinite latents{layers}; run the network in FP32, or keep these layers as FP32 islands"
         )
