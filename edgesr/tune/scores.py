@@ -103,6 +103,8 @@ def gmsd(picture: Array, truth: Array) -> float:
 
 class _Lpips:
     def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise ModelError(f"{path}: there is no such file; give an exported LPIPS network")
         self._backend = open_backend("cpu")
         self._engine = self._backend.load(path)
         shapes = [spec.shape for spec in self._engine.inputs.values()]

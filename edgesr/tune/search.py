@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from edgesr.errors import UsageError
 from edgesr.model import ModelDescriptor
-from edgesr.tune.candidate import CLASS_OF, Candidate, Consistency, Projection, config_of, full, packaged
+from edgesr.tune.candidate import Candidate, config_of, full, packaged
+from edgesr.tune.proposals import projected, repeated, samplers, starts
 from edgesr.tune.scores import Scores
 from edgesr.tune.trial import Bench, Trial
 
 COARSE = 4
 """Pictures that the first stages look at."""
-_SHARES = (1.0, 2 / 3, 1 / 2, 1 / 3, 1 / 4, 1 / 6, 1 / 10, 1 / 15, 1 / 30)
-"""Of the training timesteps, by which the encoded input is diffused before the first step."""
-_UNDIFFUSED = (1 / 6, 1 / 10, 1 / 15, 1 / 30, 1 / 60)
-"""The same where no noise is added, and the network told so all the same."""
-_STEPS = (1, 2, 3, 4, 6, 10, 20, 50)
-_SEVERAL = (2, 3, 4, 8)
 _FINALISTS = 12
 _MOST_EVALUATIONS = 50
 _EQUAL = 0.002
@@ -95,13 +90,13 @@ class Search:
         self._scale = reference.mean(self._coarse)
         self._measure(own)
         most = self._most_evaluations()
-        self._stage(_starts(self._descriptor, own, most))
-        self._stage(option for trial in self._best(4) for option in _samplers(self._descriptor, trial.candidate))
+        self._stage(starts(self._descriptor, own, most))
+        self._stage(option for trial in self._best(4) for option in samplers(self._descriptor, trial.candidate))
         for _ in range(2):
             self._stage(option for trial in self._best(2) for option in self._nearer(trial.candidate, most))
-        self._stage(option for trial in self._best(2) for option in _repeated(trial.candidate, most))
+        self._stage(option for trial in self._best(2) for option in repeated(trial.candidate, most))
         if self._descriptor.degradation is not None:
-            self._stage(option for trial in self._best(3) for option in _projected(trial.candidate))
+            self._stage(option for trial in self._best(3) for option in projected(trial.candidate))
         finalists = self._finalists(own)
         self._plan(sum(candidate.evaluations for candidate in finalists) * (pictures - self._coarse))
         trials = [trial for trial in map(self._bench.run, finalists) if trial is not None and self._fits(trial)]
@@ -199,55 +194,6 @@ class Search:
         if own.evaluations <= (self._budget.evaluations or own.evaluations):
             chosen.append(own)
         return list(dict.fromkeys(chosen))[: _FINALISTS + 1]
-
-
-def _starts(descriptor: ModelDescriptor, own: Candidate, most: int) -> list[Candidate]:
-    """Return starts and numbers of steps, with the sampler that most networks take few steps with."""
-    count = config_of(descriptor).num_train_timesteps
-    sampler = own.sampler if own.sampler == "resshift" else "dpm++2m"
-    base = replace(own, sampler=sampler, samples=1, fidelity=None, spacing=None)
-    places: list[tuple[str, int | None]] = []
-    if own.sampler != "resshift":
-        places += [("noise", None)]
-        places += [("input", t) for t in dict.fromkeys(max(round(share * count) - 1, 0) for share in _UNDIFFUSED)]
-    places += [("noised", t) for t in dict.fromkeys(max(round(share * count) - 1, 0) for share in _SHARES)]
-    numbers = sorted({n for n in (*_STEPS, most) if n <= min(most, count)})
-    return [
-        replace(base, start=start, start_timestep=t, steps=n)  # type: ignore[arg-type]
-        for start, t in places
-        for n in numbers
-        if t is None or n <= t + 1
-    ]
-
-
-def _samplers(descriptor: ModelDescriptor, candidate: Candidate) -> Iterable[Candidate]:
-    """Yield the other samplers, and where the whole diffusion is walked the other spacings."""
-    if candidate.sampler == "resshift":
-        return
-    for sampler in CLASS_OF:
-        if sampler == "resshift":
-            continue
-        yield replace(candidate, sampler=sampler)
-        if candidate.start_timestep is None and candidate.steps > 1:
-            yield from (replace(candidate, sampler=sampler, spacing=s) for s in ("leading", "trailing", "linspace"))
-
-
-def _repeated(candidate: Candidate, most: int) -> Iterable[Candidate]:
-    """Yield several samples, and where between one and their mean the picture lies."""
-    for samples in _SEVERAL:
-        steps = min(candidate.steps, most // samples)
-        if steps and candidate.start != "input":
-            yield replace(candidate, samples=samples, steps=steps, fidelity=1.0)
-            yield replace(candidate, samples=samples, steps=steps, fidelity=0.5)
-
-
-def _projected(candidate: Candidate) -> Iterable[Candidate]:
-    """Yield the ways to agree with the measurement."""
-    projections: Sequence[Projection] = ("oblique", "orthogonal")
-    modes: Sequence[Consistency] = ("final", "every-step")
-    yield replace(candidate, consistency="off")
-    for mode in modes if candidate.steps > 1 else modes[:1]:
-        yield from (replace(candidate, consistency=mode, projection=projection) for projection in projections)
 
 
 def _dominates(first: Trial, second: Trial, pictures: int | None = None) -> bool:
