@@ -32,6 +32,7 @@ _COMMANDS = {
     "tune": "tune",
     "cache": "cache",
     "doctor": "doctor",
+    "report": "report",
 }
 
 
@@ -111,6 +112,7 @@ def build_parser() -> Parser:
     add_tune(commands, [common, network])
     _add_cache(commands, [common])
     commands.add_parser("doctor", parents=[common], help="check this machine", description="Check this machine.")
+    _add_report(commands, [common])
     return parser
 
 
@@ -143,3 +145,15 @@ def _add_cache(commands: Any, parents: list[Parser]) -> None:
         description="List or delete the TensorRT engines that were built on this machine.",
     )
     cache.add_argument("action", nargs="?", choices=("list", "clear"), default="list")
+
+
+def _add_report(commands: Any, parents: list[Parser]) -> None:
+    report = commands.add_parser(
+        "report",
+        parents=parents,
+        help="make one file for a bug report",
+        description="Write what a maintainer needs to know about this machine into one file, without names of people, "
+        "computers, pictures and addresses.",
+    )
+    report.add_argument("-o", "--output", type=filled, metavar="FILE", help="default: edgesr-report.json")
+    report.add_argument("--log", type=filled, metavar="FILE", help="add the end of what the failing command printed")
