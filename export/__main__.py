@@ -14,6 +14,7 @@ FAMILIES = {
     "prior-fsr": ("export.families.prior_fsr", "prior-guided face super-resolution, 16 x 16 to 128 x 128"),
     "unet": ("export.families.unet", "U-Net upscaler on ResNet, FastViT or another encoder of timm"),
     "spandrel": ("export.families.spandrel", "any checkpoint that spandrel knows"),
+    "lpips": ("export.lpips_onnx", "the perceptual distance LPIPS as one ONNX file, for measuring quality"),
 }
 """Name on the command line: the module, with ``add_arguments(parser)`` and ``execute(arguments)``, and its help."""
 _PROGRAM = "python -m export"

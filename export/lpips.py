@@ -17,7 +17,7 @@ class Lpips(nn.Module):
     def __init__(self, network: str, folder: Path) -> None:
         super().__init__()
         state = torch.load(folder / f"lpips_{network}_state_dict.pt", weights_only=True)
-        slices = {"alex": _alex_slices, "squeeze": _squeeze_slices}[network]()
+        slices = NETWORKS[network]()
         slices.load_state_dict({k.removeprefix("sl."): v for k, v in state.items() if k.startswith("sl.")})
         self.slices = slices
         for name in ("shift", "scale"):
@@ -27,11 +27,11 @@ class Lpips(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, image: Tensor, reference: Tensor) -> Tensor:
-        """Take two grey batches ``(N, 1, H, W)`` in [0, 1]; return the distance ``(N,)``."""
+        """Take two batches ``(N, 3, H, W)`` RGB or ``(N, 1, H, W)`` grey in [0, 1]; return the distance ``(N,)``."""
         return self.distance(self.features(image), self.features(reference))
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """Return the unit-length feature maps of a grey batch ``(N, 1, H, W)`` in [0, 1], one per slice."""
+        """Return the unit-length feature maps of a batch ``(N, 3 or 1, H, W)`` in [0, 1], one per slice."""
         x = (((2 * image - 1) - self.shift) / self.scale).contiguous(memory_format=torch.channels_last)
         maps = []
         for stage in self.slices:
@@ -89,3 +89,7 @@ def _squeeze_slices() -> nn.Sequential:
         nn.Sequential(Fire(384, 64, 256)),
         nn.Sequential(Fire(512, 64, 256)),
     )
+
+
+NETWORKS = {"alex": _alex_slices, "squeeze": _squeeze_slices}
+"""Backbones by the name of their weights."""

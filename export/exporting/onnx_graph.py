@@ -48,7 +48,7 @@ def export_onnx(
     reasons = []
     for name, export in (("current", _export_current), ("legacy", _export_legacy)):
         try:
-            with tempfile.TemporaryDirectory(prefix="edgesr-") as folder, _silence():
+            with tempfile.TemporaryDirectory(prefix="edgesr-") as folder, silence():
                 path = Path(folder) / "network.onnx"
                 export(network, example, outputs, path, opset=opset, multiple=multiple if is_dynamic else None)
                 model = _folded(path)
@@ -158,7 +158,7 @@ def _check(model: onnx.ModelProto, opset: int, is_dynamic: bool) -> None:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Keep the exporters' progress and advice off the terminal; what matters comes as an exception."""
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
