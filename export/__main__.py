@@ -15,6 +15,7 @@ FAMILIES = {
     "unet": ("export.families.unet", "U-Net upscaler on ResNet, FastViT or another encoder of timm"),
     "spandrel": ("export.families.spandrel", "any checkpoint that spandrel knows"),
     "lpips": ("export.lpips_onnx", "the perceptual distance LPIPS as one ONNX file, for measuring quality"),
+    "evaluate": ("export.evaluate", "measure packages of any task on a data set, by groups too"),
 }
 """Name on the command line: the module, with ``add_arguments(parser)`` and ``execute(arguments)``, and its help."""
 _PROGRAM = "python -m export"
@@ -38,11 +39,11 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(words)
     assert chosen is not None
     try:
-        chosen.execute(arguments)
+        code = chosen.execute(arguments)
     except EdgesrError as error:
         print(f"{_PROGRAM}: {error}", file=sys.stderr)
         return error.exit_code
-    return 0
+    return code or 0
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from edgesr.errors import BuildError, ModelError, UsageError
 from edgesr.model.atomic import replacing, saying_why
 from export.exporting.onnx_graph import silence
 from export.exporting.parity import PICTURES, read_picture
-from export.families.restoration import say
 from export.lpips import NETWORKS, Lpips
+from export.say import say
 
 OPSET = 17
 TOLERANCE = 1e-4
@@ -84,6 +84,7 @@ def export_lpips(lpips: Lpips, net: str) -> onnx.ModelProto:
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
+            optimize=False,  # its passes take the 1e-10 that keeps 0 / 0 out of dark regions for nothing and drop it
         )
         program.save(str(path))
         model = onnx.load(path)
@@ -105,10 +106,13 @@ def largest_difference(model: onnx.ModelProto, lpips: Lpips) -> float:
     worst = 0.0
     for size in _SIZES:
         first, second = (read_picture(name, size, 3) for name in PICTURES)
-        for other in (second, (first + 0.02).clamp(0, 1), first):
+        dark = first.clone()
+        dark[..., : size[1] // 2] = 0
+        for other in (second, (first + 0.02).clamp(0, 1), first, dark, torch.zeros_like(first)):
             (found,) = session.run(None, dict(zip(INPUTS, (first.numpy(), other.numpy()), strict=True)))
             with torch.no_grad():
-                worst = max(worst, float(np.abs(found - lpips(first, other).numpy()).max()))
-    if not worst <= TOLERANCE:
-        raise BuildError(f"the exported LPIPS differs from PyTorch by {worst:.3g}, more than {TOLERANCE:g}")
+                difference = float(np.abs(found - lpips(first, other).numpy()).max())
+            if not difference <= TOLERANCE:
+                raise BuildError(f"the graph differs from PyTorch by {difference:.3g}, more than {TOLERANCE:g}")
+            worst = max(worst, difference)
     return worst

@@ -54,6 +54,7 @@ HOMES = {
     "onnxruntime": {"engines/ort.py"},
     "openvino": {"engines/openvino.py"},
     "tensorrt": {"engines/trt_api.py"},
+    "pycocotools": {"bench/metrics/boxes.py"},
     "tqdm": {"cli/progress.py"},
     "av": {"media/av_io.py"},
 }

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from edgesr.errors import InputError, UsageError
 from edgesr.image import from_float, read, to_float
@@ -14,6 +15,7 @@ from edgesr.image.source import shown
 from edgesr.pipelines.sources import find_pictures
 from edgesr.types import Array
 
+T = TypeVar("T")
 _SUFFIX = re.compile(r"(?:[ ._-]*(?:lr|hr|gt|lrbi|lrbicubic|[x×]\d+))+$", re.IGNORECASE)
 
 
@@ -71,10 +73,10 @@ def find_pairs(
         pairs = [PicturePair(path.stem, None, path, kernel or "cubic") for path in find_pictures(high)]
     else:
         pairs = _matched(find_pictures(low), find_pictures(high))
-    return pairs if limit is None else spread(pairs, limit)
+    return pairs if limit is None else evenly(pairs, limit)
 
 
-def spread(items: Sequence[PicturePair], limit: int) -> list[PicturePair]:
+def evenly(items: Sequence[T], limit: int) -> list[T]:
     """Return at most ``limit`` of the items, evenly spread over the list."""
     if limit < 1:
         raise UsageError(f"the number of pictures must be at least 1, got {limit}")

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from edgesr.bench.metrics.figures import METRICS, check_metrics
+from edgesr.bench.metrics.groups import GroupTable, group_table
+from edgesr.bench.metrics.intervals import Interval, interval
 from edgesr.bench.metrics.planes import Channel, Pair
 from edgesr.bench.metrics.score import measure_scores
 from edgesr.bench.pairs import PicturePair
@@ -44,6 +46,8 @@ class PictureQuality:
     missing: Mapping[str, str]
     groups: Mapping[str, str] = field(default_factory=dict)
     """What else is known about the picture, such as ``sex`` and ``view``."""
+    cluster: str = ""
+    """Whom it shows; pictures of one patient are drawn together for intervals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +87,29 @@ class Quality:
         }
 
     @property
+    def intervals(self) -> dict[str, Interval]:
+        """95 % bootstrap intervals of the means."""
+        found = {}
+        for name in self._columns():
+            rows = [row for row in self.rows if name in row.values]
+            values = np.array([row.values[name] for row in rows])
+            found[name] = interval(values, [row.cluster or row.name for row in rows])
+        return {name: value for name, value in found.items() if value is not None}
+
+    @property
+    def tables(self) -> list[GroupTable]:
+        """Every figure by every grouping, over the pictures that have both."""
+        made = []
+        for by in dict.fromkeys(key for row in self.rows for key in row.groups):
+            for name in self._columns():
+                rows = [row for row in self.rows if by in row.groups and math.isfinite(row.values.get(name, math.nan))]
+                if rows:
+                    values = np.array([row.values[name] for row in rows])
+                    clusters = [row.cluster or row.name for row in rows]
+                    made.append(group_table(by, name, values, [row.groups[by] for row in rows], clusters))
+        return made
+
+    @property
     def missing(self) -> dict[str, dict[str, Any]]:
         """Figures that some pictures lack: ``{"metric": {"pictures": n, "reason": why}}``."""
         found: dict[str, dict[str, Any]] = {}
@@ -99,6 +126,8 @@ class Quality:
             "options": dict(self.options),
             "mean": plain(self.mean),
             "std": plain(self.std),
+            "interval": {name: [value.low, value.high] for name, value in self.intervals.items()},
+            "groups": [table.document() for table in self.tables],
             "missing": self.missing,
             "failures": dict(self.failures),
             "pictures": [
@@ -120,14 +149,15 @@ def measure_quality(
     options: QualityOptions | None = None,
     *,
     fp32: Restore | None = None,
-    groups: Callable[[PicturePair], Mapping[str, str]] = lambda pair: {},
+    groups: Callable[[PicturePair], tuple[Mapping[str, str], str]] = lambda pair: ({}, pair.name),
     on_picture: Callable[[Shown], None] = lambda shown: None,
     note: Callable[[str], None] = lambda text: None,
 ) -> Quality:
     """Restore every picture and compare the result with its reference and its input.
 
     ``restore`` may be a pipeline, called with pixels. ``fp32`` makes the same pictures by the FP32 model, for
-    ``psnr_fp32``. A picture that fails is told to ``note``, kept in ``failures`` and left out of the means.
+    ``psnr_fp32``. ``groups`` tells a picture's groups and whom it shows. A picture that fails is told to ``note``, kept
+    in ``failures`` and left out of the means; a model that fails at the first picture is an error.
     """
     chosen = options or QualityOptions()
     check_metrics(chosen.metrics)
@@ -157,7 +187,7 @@ def measure_quality(
             note(f"{pair.name}: {error}")
             continue
         kernels.add(pair.kernel or "as given")
-        rows.append(PictureQuality(pair.name, scores.values, scores.missing, groups(pair)))
+        rows.append(PictureQuality(pair.name, scores.values, scores.missing, *groups(pair)))
         on_picture(Shown(pair.name, low, restored, high))
     settings = {
         "border": border,

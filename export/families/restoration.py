@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from edgesr.errors import UsageError
 from export.exporting.packaging import PICTURE, package
 from export.exporting.targets import TARGETS
 from export.exporting.weights import State, read_weights
+from export.say import say
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,6 @@ def execute(arguments: argparse.Namespace, build: Build) -> None:
         say=say,
     )
     print(arguments.output)
-
-
-def say(text: str) -> None:
-    """Tell what was found, on stderr."""
-    print(f"export: {text}", file=sys.stderr)
 
 
 def _fields(path: Path | None) -> dict[str, Any]:

@@ -4,8 +4,9 @@ import argparse
 
 from edgesr.errors import ModelError, UsageError
 from export.exporting.weights import State
-from export.families.restoration import Built, add_common_arguments, add_tile_argument, say, tile_of
+from export.families.restoration import Built, add_common_arguments, add_tile_argument, tile_of
 from export.families.restoration import execute as execute_restoration
+from export.say import say
 
 _DYNAMIC = "dynamic"
 

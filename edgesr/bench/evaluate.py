@@ -1,0 +1,151 @@
+"""Measure a model of any task on a data set."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from edgesr.bench.annotations import Annotations
+from edgesr.bench.count_boxes import BoxCounter
+from edgesr.bench.count_classes import ClassCounter
+from edgesr.bench.count_pixels import PixelCounter
+from edgesr.bench.label_quality import Counter, LabelledPicture, LabelQuality, measure_labels
+from edgesr.bench.labels_file import LabelTable
+from edgesr.bench.masks import Masks
+from edgesr.bench.pairs import PicturePair, evenly, find_pairs
+from edgesr.bench.quality import Quality, QualityOptions, Restore, Shown, measure_quality
+from edgesr.errors import InputError, UsageError
+from edgesr.image.resample import Kernel
+from edgesr.pipelines.chain import Chain
+from edgesr.pipelines.load import Pipeline
+from edgesr.pipelines.pipeline import PicturePipeline
+from edgesr.pipelines.sources import find_pictures
+
+Measured: TypeAlias = "Quality | LabelQuality"
+LOWEST_SCORE = 0.001
+"""Boxes above it are given to COCO's evaluation, which needs uncertain ones too."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """The pictures of an evaluation and what is known about them."""
+
+    images: str | Path | None = None
+    """File, folder or glob: references of a restoration, whose low resolution is made; pictures to be labelled."""
+    low: str | Path | None = None
+    high: str | Path | None = None
+    kernel: Kernel | None = None
+    """Makes low resolution of ``images``: for restorations cubic unless said otherwise, for chains nothing."""
+    labels: LabelTable | None = None
+    masks: str | Path | None = None
+    mask_values: Sequence[int] | None = None
+    annotations: str | Path | None = None
+    limit: int | None = None
+    """At most so many pictures, evenly spread."""
+
+    def pairs(self) -> list[PicturePair]:
+        """List what a restoration is measured on."""
+        if self.images is not None and (self.low is not None or self.high is not None):
+            raise UsageError("give either pictures whose low resolution is made, or low resolution with references")
+        high = self.high if self.images is None else self.images
+        return find_pairs(low=self.low, high=high, kernel=self.kernel, limit=self.limit)
+
+    def pictures(self) -> list[LabelledPicture]:
+        """List what a network that labels is measured on: with a table of labels, what it names."""
+        if self.images is None:
+            raise UsageError("there are no pictures: name the folder of those that are to be labelled")
+        paths = find_pictures(self.images, recursive=self.labels is not None)
+        found = [self._labelled(path) for path in paths]
+        known = [picture for picture in found if picture is not None]
+        if not known and self.labels is not None:
+            raise InputError(f"{self.labels.path} names none of the {len(paths)} pictures of {self.images}")
+        return known if self.limit is None else evenly(known, self.limit)
+
+    def about(self, pair: PicturePair) -> tuple[Mapping[str, str], str]:
+        """Return the groups of a pair and whom it shows."""
+        for path in (pair.high, pair.low):
+            row = self.labels.row(path) if self.labels and path else None
+            if self.labels and row is not None:
+                return self.labels.groups_of(row), self.labels.cluster_of(row, pair.name)
+        return {}, pair.name
+
+    def _labelled(self, path: Path) -> LabelledPicture | None:
+        if self.labels is None:
+            return LabelledPicture(path, cluster=path.stem)
+        row = self.labels.row(path)
+        if row is None:
+            return None
+        label = row[self.labels.label] if self.labels.label else None
+        return LabelledPicture(path, self.labels.groups_of(row), self.labels.cluster_of(row, path.stem), label)
+
+
+def evaluate(
+    model: str,
+    pipeline: Pipeline,
+    material: Material,
+    options: QualityOptions | None = None,
+    *,
+    fp32: Restore | None = None,
+    score: float | None = None,
+    note: Callable[[str], None] = lambda text: None,
+    on_picture: Callable[[Shown], None] = lambda shown: None,
+) -> Measured:
+    """Measure a loaded model by the figures of its task; see `measure_quality` and `measure_labels`.
+
+    ``score`` replaces the threshold of boxes, by default `LOWEST_SCORE`.
+    """
+    if isinstance(pipeline, PicturePipeline):
+        return measure_quality(
+            model,
+            pipeline,
+            pipeline.scale,
+            material.pairs(),
+            options,
+            fp32=fp32,
+            groups=material.about,
+            note=note,
+            on_picture=on_picture,
+        )
+    thresholds: dict[str, Any] = {}
+    if pipeline.task == "detect":
+        thresholds["score"] = LOWEST_SCORE if score is None else score
+    elif score is not None:
+        raise UsageError(f"{model} has task {pipeline.task}; a score threshold is for boxes")
+    pictures = material.pictures()
+    shrink = None
+    if material.kernel is not None:
+        if not isinstance(pipeline, Chain):
+            raise UsageError(f"{model} enlarges nothing, so that no downscaler is needed; leave it out")
+        shrink = (material.kernel, pipeline.restorer.scale)
+    label = functools.partial(pipeline, **thresholds)
+    measured = measure_labels(model, label, pictures, _counter(model, pipeline, material), shrink=shrink, note=note)
+    return replace(measured, options={**measured.options, **thresholds})
+
+
+def _counter(model: str, pipeline: Any, material: Material) -> Counter:
+    names = pipeline.names
+    if pipeline.task == "classify":
+        if material.labels is None or material.labels.label is None:
+            raise UsageError(f"{model} classifies: give a table of labels and the column of the class")
+        return ClassCounter(names)
+    if pipeline.task == "segment":
+        if material.masks is None:
+            raise UsageError(f"{model} segments: give a folder of true masks")
+        if not names:
+            raise UsageError(f"{model} has no class names, so that its classes cannot be counted; pack it with some")
+        return PixelCounter(names, Masks(material.masks, max(2, len(names)), material.mask_values))
+    if material.annotations is None:
+        raise UsageError(f"{model} detects: give the drawn boxes, a COCO .json file or a folder of VOC .xml files")
+    return BoxCounter(names, Annotations(material.annotations))
+
+
+def document(measured: Sequence[Measured], material: Material) -> dict[str, Any]:
+    """Return the results of several models on one data set as plain JSON data."""
+    about = asdict(replace(material, labels=None)) | {"labels": material.labels and material.labels.path}
+    return {
+        "data": {name: str(value) if isinstance(value, Path) else value for name, value in about.items()},
+        "models": [one.document() for one in measured],
+    }

@@ -1,0 +1,119 @@
+"""A table of labels: which picture shows what, and to which groups and patient it belongs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgesr.errors import InputError, UsageError
+from edgesr.image.source import shown
+from edgesr.model.schema import suggest
+
+FILE_COLUMNS = ("file", "path", "image", "filename", "name")
+LABEL_COLUMNS = ("label", "class", "target")
+CLUSTER_COLUMNS = ("patient", "patient_id", "subject", "subject_id")
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """The rows of a CSV file by the names of their pictures."""
+
+    path: Path
+    columns: tuple[str, ...]
+    label: str | None
+    """Column of the class; None where there is none."""
+    cluster: str | None
+    """Column that says which pictures belong together, such as those of one patient."""
+    groups: tuple[str, ...]
+    rows: Mapping[str, Mapping[str, str]]
+    """By the file as it is written, with ``/``, and by its last part where that is unique."""
+
+    def row(self, picture: Path) -> Mapping[str, str] | None:
+        """Return the row of a picture: the longest end of its path that the table names; None for none."""
+        parts = picture.parts
+        for start in range(len(parts)):
+            found = self.rows.get("/".join(parts[start:]))
+            if found is not None:
+                return found
+        return self.rows.get(picture.stem)
+
+    def groups_of(self, row: Mapping[str, str]) -> dict[str, str]:
+        """Return the values of the group columns, without empty ones."""
+        return {name: row[name].strip() for name in self.groups if row[name].strip()}
+
+    def cluster_of(self, row: Mapping[str, str], picture: str) -> str:
+        """Return whom the picture shows; itself where no column says it."""
+        return (row[self.cluster].strip() if self.cluster else "") or picture
+
+
+def read_labels(
+    path: str | Path, *, label: str | None = None, groups: Sequence[str] = (), cluster: str | None = None
+) -> LabelTable:
+    """Read a CSV file with a header line and a column of files; raise InputError for what is no such table.
+
+    ``label``, ``groups`` and ``cluster`` name columns. Without ``label`` the first of `LABEL_COLUMNS` that exists is
+    taken, without ``cluster`` the first of `CLUSTER_COLUMNS`.
+    """
+    file = Path(path)
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream, strict=True)
+            columns = tuple(name.strip() for name in next(reader, []))
+            lines = [(reader.line_num, line) for line in reader if line]
+    except OSError as error:
+        raise InputError(f"{shown(file)}: the labels cannot be read: {error.strerror or error}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{shown(file)}: is no CSV file in UTF-8: {error}") from None
+    name_column = next((name for name in FILE_COLUMNS if name in columns), None)
+    if name_column is None:
+        raise InputError(f"{shown(file)}: the first line must name a column {', '.join(FILE_COLUMNS)}; got {columns}")
+    for chosen in (*([label] if label else []), *groups, *([cluster] if cluster else [])):
+        if chosen not in columns:
+            raise UsageError(
+                f"{shown(file)} has no column {chosen!r}; it has {', '.join(columns)}{suggest(chosen, columns)}"
+            )
+    rows: dict[str, Mapping[str, str]] = {}
+    short: dict[str, list[Mapping[str, str]]] = {}
+    for number, line in lines:
+        if len(line) != len(columns):
+            raise InputError(f"{shown(file)}, line {number}: has {len(line)} fields, the first line {len(columns)}")
+        row = dict(zip(columns, line, strict=True))
+        written = row[name_column].strip().replace("\\", "/")
+        if not written or written in rows:
+            what = f"names {written} a second time" if written else "names no file"
+            raise InputError(f"{shown(file)}, line {number}: {what}")
+        rows[written] = row
+        last = written.rsplit("/", 1)[-1]
+        for key in {last, Path(last).stem} - {written}:
+            short.setdefault(key, []).append(row)
+    if not rows:
+        raise InputError(f"{shown(file)}: holds no labels, only the first line")
+    rows.update({key: found[0] for key, found in short.items() if len(found) == 1 and key not in rows})
+    return LabelTable(
+        file,
+        columns,
+        label or next((name for name in LABEL_COLUMNS if name in columns), None),
+        cluster or next((name for name in CLUSTER_COLUMNS if name in columns), None),
+        tuple(groups),
+        rows,
+    )
+
+
+def class_index(text: str, names: Sequence[str], classes: int) -> int:
+    """Return the class that a label means: a name of the model's, or a number from 0; else raise InputError."""
+    word = text.strip()
+    if word in names:
+        return list(names).index(word)
+    folded = [name.casefold() for name in names]
+    if folded.count(word.casefold()) == 1:
+        return folded.index(word.casefold())
+    if word.isdecimal() and int(word) < classes:
+        return int(word)
+    known = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    numbers = f"0 to {classes - 1}"
+    raise InputError(
+        f"the label {word!r} is no class of the model; it has {f'{known}, or {numbers}' if names else numbers}"
+        f"{suggest(word, names)}"
+    )
