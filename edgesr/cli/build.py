@@ -11,6 +11,7 @@ from typing import Any
 
 from edgesr.cli.build_compare import document as compared
 from edgesr.cli.build_compare import show
+from edgesr.cli.build_embed import check_embedding, embedded
 from edgesr.cli.build_engine import BuiltEngine, EngineBuild, Proof
 from edgesr.cli.build_proof import open_proof
 from edgesr.cli.build_report import accuracy, finite, kept, ranking, versions
@@ -47,6 +48,7 @@ def execute(arguments: argparse.Namespace) -> int:
         from edgesr.cli.build_chain import build_chain
 
         return build_chain(package, precision, arguments, why_no_engine)
+    check_embedding(package, arguments)
     onnx = package.part_path(NETWORK) if package else Path(arguments.onnx)
     graph = Graph.read(onnx, source=arguments.onnx or arguments.model)
     has_data = arguments.calib is not None or bool(package is not None and package.descriptor.golden)
@@ -68,7 +70,7 @@ def execute(arguments: argparse.Namespace) -> int:
         with Progress("calibration runs", quiet=arguments.json) as progress:
             ranges = record_ranges(graph, proof.feeds, on_step=progress.show)
         work = Work(graph, ranges, proof, arguments)
-        choice = _chosen(work, proof, engine, precision, arguments, with_int8=has_data)
+        choice = _chosen(work, proof, engine, precision, arguments, package=package, with_int8=has_data)
         said = [text for text in (reason, f"calibrated on {told}", simplified, *choice.typed.notes) if text]
         if arguments.auto and not has_data:
             said.append("INT8 was not tried, as there is no data to calibrate it on (--calib)")
@@ -98,24 +100,27 @@ class _Outcome:
         self._proof = proof
         self._choice = choice
         as_run = work.compare(choice.typed, choice.typed.graph)
+        self._typed = embedded(choice.typed, package, proof, arguments)
         self._record = {
             "calibration": calibration,
             "against_fp32": gate_record(choice.verdict),
             "against_fp32_in_onnxruntime": gate_record(as_run),
-            "tensorrt": takers(choice.typed.graph),
+            "tensorrt": takers(self._typed.graph),
         }
         self._said = [*said, f"against FP32 {accuracy(choice.verdict)}"]
         if isinstance(proof, LabelProof) and choice.verdict.agreement is None:
             self._said.append("FP32 finds nothing in these pictures, so that no agreement was measured; give others")
         if arguments.auto:
             self._said += ranking(choice)
+        if self._typed.embedded:
+            self._said.append(f"pictures of {self._typed.embedded} go in and out, with the same bits as without")
         if choice.typed.half is not None:
             self._said.append(f"in ONNX Runtime on this CPU, which rounds FP16 in its own way, {accuracy(as_run)}")
         self._said += versions(self._record["tensorrt"])
 
     def finish(self, engine: EngineBuild | None, why_no_engine: str) -> int:
         """Write what was asked for, or with --dry-run say what that is."""
-        typed = self._choice.typed
+        typed = self._typed
         self._said += engine.warnings() if engine else []
         if self._arguments.dry_run:
             return self._rehearse(engine, why_no_engine)
@@ -124,18 +129,19 @@ class _Outcome:
         place = output or (plan.path if plan else "")
         where = f"its engine is {plan.path}" if plan else f"no engine was built: {why_no_engine or 'it failed'}"
         headline = f"{typed.summary()}; " + ("" if output is None else "runs on any CPU; ") + where
-        layers = self._work.layers(typed, engine if plan else None) if self._arguments.compare else {}
+        plain = self._choice.typed
+        layers = self._work.layers(plain, engine if plan else None) if self._arguments.compare else {}
         self._tell([headline, *self._said], str(place), plan, layers)
         return 0
 
     def _rehearse(self, engine: EngineBuild | None, why_no_engine: str) -> int:
-        typed = self._choice.typed
+        typed = self._typed
         plans = engine.plans(typed) if engine else {"no_engine": why_no_engine}
         if engine is None and is_asked(self._arguments):
             onnx = self._package.part_path(NETWORK) if self._package else Path(self._arguments.onnx)
             profile = choose_profile(self._arguments, self._package, read_graph(onnx))
             plans["shapes"] = show_profile(profile) or "its own sizes"
-        layers = self._work.layers(typed) if self._arguments.compare else {}
+        layers = self._work.layers(self._choice.typed) if self._arguments.compare else {}
         if self._arguments.json:
             compared_layers = {"comparison": compared(layers)} if layers else {}
             told = {"dry_run": True, **plans, "notes": self._said, **typed.document(), **self._record}
@@ -153,7 +159,7 @@ class _Outcome:
         """Build the engine; None where nobody asked for one and none can be built."""
         if engine is None:
             return None
-        typed = self._choice.typed
+        typed = self._typed
         try:
             return engine.build(typed, self._proof, self._work.engine_check(typed))
         except (BackendError, BuildError) as error:
@@ -163,7 +169,7 @@ class _Outcome:
         return None
 
     def _write(self) -> Path:
-        arguments, package, typed = self._arguments, self._package, self._choice.typed
+        arguments, package, typed = self._arguments, self._package, self._typed
         stem = Path(arguments.onnx).stem if arguments.onnx else package.descriptor.name if package else ""
         suffix = ".onnx" if arguments.onnx else ".edgesr"
         output = Path(arguments.output or f"{stem}-{typed.precision}{suffix}")
@@ -174,7 +180,7 @@ class _Outcome:
         return write_onnx(output, typed)
 
     def _tell(self, said: list[str], output: str, plan: BuiltEngine | None, layers: Mapping[str, Comparison]) -> None:
-        typed, choice = self._choice.typed, self._choice
+        typed, choice = self._typed, self._choice
         if plan is not None:
             said = [*said, plan.told()]
         if not self._arguments.json:
@@ -206,6 +212,7 @@ def _chosen(
     precision: Precision,
     arguments: argparse.Namespace,
     *,
+    package: ModelPackage | None,
     with_int8: bool,
 ) -> Choice:
     if not arguments.auto:
@@ -214,7 +221,7 @@ def _chosen(
         return work.automatic(with_int8=with_int8)
 
     def rank(typed: Typed) -> float:
-        return engine.milliseconds(typed, proof, work.engine_check(typed))
+        return engine.milliseconds(embedded(typed, package, proof, arguments), proof, work.engine_check(typed))
 
     return work.automatic(with_int8=with_int8, rank=rank)
 

@@ -147,7 +147,18 @@ def _refuse(package: ModelPackage, arguments: argparse.Namespace) -> None:
     name = package.descriptor.name
     if engine_file(arguments) is not None:
         raise UsageError(f"model {name} is a chain of two networks; --target engine builds both engines for edgesr run")
-    for option in ("auto", "compare", "locked", "tile", "shapes", "min_shapes", "opt_shapes", "max_shapes", "dla"):
+    for option in (
+        "auto",
+        "embed_io",
+        "compare",
+        "locked",
+        "tile",
+        "shapes",
+        "min_shapes",
+        "opt_shapes",
+        "max_shapes",
+        "dla",
+    ):
         if getattr(arguments, option) not in (None, False):
             raise UsageError(
                 f"--{option.replace('_', '-')} looks at one network and model {name} is a chain of two; build its two "

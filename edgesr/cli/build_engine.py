@@ -7,7 +7,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,6 +20,7 @@ from edgesr.compile.compare_engine import compare_engine
 from edgesr.compile.compiler import Compiler, Source, Tuning
 from edgesr.compile.configure import require_lockable
 from edgesr.compile.durations import show_seconds
+from edgesr.compile.embed_io import embedded_profile
 from edgesr.compile.engine_time import engine_time
 from edgesr.compile.feeds import Feed
 from edgesr.compile.gate import Verdict
@@ -73,7 +74,9 @@ class EngineBuild:
         check_engine_file(self._output)
         self._is_portable = arguments.portable
         self.name = package.descriptor.name if package else Path(arguments.onnx).stem
-        profile = choose_profile(arguments, package, read_graph(onnx))
+        profile = plain = choose_profile(arguments, package, read_graph(onnx))
+        if arguments.embed_io and package is not None:
+            profile = embedded_profile(profile, package.descriptor, arguments.embed_io)
         if arguments.dla is not None and not is_static(profile):
             raise UsageError("the DLA takes one shape for each input; give --shapes or --tile in place of a range")
         self._backend = _opened()
@@ -94,6 +97,7 @@ class EngineBuild:
             locked=_digest(self._timings) if self._timings else None,
         )
         self.options: BuildOptions = self.compiler.options(profile, tuning)
+        self._plain = replace(self.options, profile=plain)
 
     def warnings(self) -> list[str]:
         """Say what the settings cost."""
@@ -176,7 +180,7 @@ class EngineBuild:
         if unclear:
             self._spinner.note(f"no table says whether TensorRT {table} takes {', '.join(unclear)}; its parser decides")
         if self._is_asked and (doubts or unclear or self.options.dla_core is not None):
-            self.compiler.survey(Source(onnx, "", self.name), self.options)
+            self.compiler.survey(Source(onnx, "", self.name), self._plain)
 
     def close(self) -> None:
         """Free the GPU."""

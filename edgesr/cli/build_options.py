@@ -43,6 +43,13 @@ def add_build(commands: Any, parents: list[Parser]) -> None:
     group.add_argument("--int8", action="store_true", help="INT8 convolutions; with --fp16 the rest becomes FP16")
     group.add_argument("--auto", action="store_true", help="the cheapest precision that reaches --min-psnr")
     group.add_argument("--io", choices=("fp32", "fp16"), default="fp32", help="pictures in and out (default: fp32)")
+    group.add_argument(
+        "--embed-io",
+        nargs="?",
+        const="uint8",
+        choices=("uint8", "uint16"),
+        help="make pictures of this type, channels last, the graph's own input and output (default: uint8)",
+    )
     group.add_argument("--exclude", type=_expression, metavar="REGEX", help="nodes or operators that stay in FP32")
     group.add_argument("--no-simplify", action="store_true", help="leave the graph as it is, also where onnxsim is")
     group = build.add_argument_group("calibration")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgesr.errors import BackendError, UsageError
 
+NO_UINT16 = "TensorRT has no 16-bit unsigned numbers; use --embed-io uint8, or leave --embed-io out"
 SUFFIXES = (".engine", ".plan", ".trt")
 _SHAPES = ("tile", "shapes", "min_shapes", "opt_shapes", "max_shapes")
 _ASKING = (*_SHAPES, "workspace", "opt_level", "max_aux_streams", "locked", "portable", "dla")
@@ -26,6 +27,10 @@ def why_none(arguments: argparse.Namespace) -> str:
         raise UsageError("--locked rebuilds one precision; name it in place of --auto")
     if arguments.locked and not is_file:
         raise UsageError("--locked keeps its timings beside the engine; say where with -o NAME.engine")
+    if arguments.embed_io == "uint16":
+        if is_asked(arguments):
+            raise UsageError(NO_UINT16)
+        return NO_UINT16
     if arguments.dla is not None and not (arguments.fp16 or arguments.int8 or arguments.auto):
         raise UsageError("the DLA computes in FP16 and INT8 alone; give --dla with --fp16 or --int8")
     if importlib.util.find_spec("tensorrt") is not None:

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from edgesr.cli.manifest import outputs_of
@@ -27,6 +28,8 @@ class Job:
     """The output folder that holds the manifest; None for single files and files beside their inputs."""
     suffix: str | None = None
     """What ``resolve_jobs`` adds to the name of the target; None for what is usual, e.g. ``_x<scale>``."""
+    extra: tuple[str, ...] = ()
+    """Names of the further outputs that are written."""
 
     @property
     def error_map(self) -> Path:
@@ -38,6 +41,12 @@ class Job:
     def heat_map(self) -> Path:
         """Where the picture coloured by the predicted error is written when it is asked for."""
         return self.target.with_name(f"{self.target.stem}_heatmap{self.error_map.suffix}")
+
+    @property
+    def extra_paths(self) -> dict[str, list[Path]]:
+        """Where further outputs are written, by name: their numbers, and a picture to look at."""
+        stem = self.target.stem
+        return {name: [self.target.with_name(f"{stem}_{name}{end}") for end in (".npy", ".png")] for name in self.extra}
 
     @property
     def mask(self) -> Path:
@@ -70,8 +79,8 @@ def plan_jobs(
     return _distinct(list(jobs.values()))
 
 
-def resolve_jobs(jobs: list[Job], usual: str) -> list[Job]:
-    """Give the targets their final names, with the ``usual`` suffix where the user gave none.
+def resolve_jobs(jobs: list[Job], usual: str, extra: tuple[str, ...] = ()) -> list[Job]:
+    """Give the targets their final names, with the ``usual`` suffix where the user gave none, and ``extra`` outputs.
 
     Raises UsageError when an output would replace an input.
     """
@@ -79,11 +88,16 @@ def resolve_jobs(jobs: list[Job], usual: str) -> list[Job]:
     for job in jobs:
         suffix = usual if job.suffix is None else job.suffix
         named.append(
-            replace(job, target=job.target.with_name(f"{job.target.stem}{suffix}{job.target.suffix}"), suffix="")
+            replace(
+                job,
+                target=job.target.with_name(f"{job.target.stem}{suffix}{job.target.suffix}"),
+                suffix="",
+                extra=extra,
+            )
         )
     sources = {os.path.realpath(job.source): job.source for job in named}
     for job in named:
-        for path in (job.target, job.error_map, job.heat_map, job.mask):
+        for path in (job.target, job.error_map, job.heat_map, job.mask, *chain(*job.extra_paths.values())):
             replaced = sources.get(os.path.realpath(path))
             if replaced is not None:
                 of = "" if replaced == job.source else f" of {job.source}"

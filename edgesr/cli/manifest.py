@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 NAME = "edgesr-manifest.jsonl"
 _BESIDE = {"error_map": "uncertainty", "heat_map": "heat_map", "mask": "mask"}
 """Files beside a picture: attribute of the job and field of the manifest, to the field of the picture's record."""
+
+_EXTRA = "extra_outputs"
+"""Field of the record and of the manifest: paths by the name of the output."""
 
 
 class Manifest:
@@ -46,6 +50,7 @@ class Manifest:
         if record is None or record.get("status") != "done":
             return None
         outputs = [job.target, *(getattr(job, name) for name in _BESIDE if record.get(name))]
+        outputs += chain(*job.extra_paths.values())
         wanted = {**self._key, **_stamp(job.source)}
         if not all(path.is_file() for path in outputs) or any(
             record.get(name) != value for name, value in wanted.items()
@@ -84,8 +89,11 @@ class Manifest:
         except OSError as error:
             raise InputError(f"{self._path}: cannot write the manifest: {error.strerror}; free some space") from None
 
-    def _names(self, job: Job) -> dict[str, str]:
-        return {"output": self._name(job.target), **{name: self._name(getattr(job, name)) for name in _BESIDE}}
+    def _names(self, job: Job) -> dict[str, Any]:
+        names: dict[str, Any] = {name: self._name(getattr(job, name)) for name in _BESIDE}
+        if job.extra:
+            names[_EXTRA] = {name: [self._name(path) for path in paths] for name, paths in job.extra_paths.items()}
+        return {"output": self._name(job.target), **names}
 
     def _name(self, path: Path) -> str:
         """Return a path inside the folder as the manifest holds it, so that the folder can be moved."""
@@ -94,7 +102,11 @@ class Manifest:
 
 def outputs_of(folder: Path) -> set[str]:
     """Return the real paths of everything that was ever written to ``folder`` according to its manifest."""
-    names = (record.get(key) for record in _read(folder / NAME) for key in ("output", *_BESIDE))
+    records = _read(folder / NAME)
+    names = [record.get(key) for record in records for key in ("output", *_BESIDE)]
+    for record in records:
+        further = record.get(_EXTRA)
+        names += chain(*further.values()) if isinstance(further, dict) else ()
     return {os.path.realpath(folder / name) for name in names if isinstance(name, str)}
 
 

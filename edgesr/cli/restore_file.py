@@ -11,6 +11,7 @@ from typing import Any
 
 from edgesr import __version__
 from edgesr.cli.error_maps import ErrorMaps
+from edgesr.cli.extra_outputs import ExtraOutputs
 from edgesr.cli.jobs import Job
 from edgesr.cli.output import silence
 from edgesr.cli.progress import Progress
@@ -82,10 +83,12 @@ def _restore(
             )
             record |= {"uncertainty": str(job.error_map)} if with_map else {}
             record |= {"heat_map": str(job.heat_map)} if arguments.heat_map else {}
+        further = ExtraOutputs(job, len(picture.frames)) if job.extra else None
         for frame in picture.frames:
             _note_convention(record, frame, restorer)
             meter = _meter(frame, restorer, arguments)
-            for band in restorer.bands(frame, uncertainty=asked, on_tile=on_tile):
+            bands = restorer.bands(frame, uncertainty=asked, extra_outputs=bool(job.extra), on_tile=on_tile)
+            for band in bands:
                 if meter is not None:
                     meter.add(band.rows[..., : colors_of(frame)])
                     if meter.is_complete:
@@ -93,6 +96,10 @@ def _restore(
                 writer.write(band.rows)
                 if maps is not None:
                     maps.write(band.rows, band.bound)
+                if further is not None:
+                    further.add(band.extra)
+        if further is not None:
+            record["extra_outputs"] = further.write()
         writer.finish()
         if maps is not None:
             maps.finish()

@@ -17,7 +17,7 @@ from edgesr.cli.output import note, result, result_json
 from edgesr.cli.progress import Progress
 from edgesr.cli.restore_file import restore_file
 from edgesr.cli.spinner import Spinner
-from edgesr.errors import AccuracyError, BackendError, InputError
+from edgesr.errors import AccuracyError, BackendError, InputError, UsageError
 from edgesr.image.output import remove_leftovers
 from edgesr.media.parse import is_media
 from edgesr.model import DEFAULT_MODEL
@@ -51,7 +51,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
             jobs = resolve_jobs(jobs, SUFFIXES[restorer.task])
             return run_labels(jobs, restorer, arguments, load_ms=load_ms)
-        jobs = resolve_jobs(jobs, f"_x{restorer.scale}")
+        jobs = resolve_jobs(jobs, f"_x{restorer.scale}", _extra(restorer, arguments))
         for folder in {Path(os.path.realpath(job.target)).parent for job in jobs}:
             remove_leftovers(folder)
         is_single = len(jobs) == 1 and jobs[0].folder is None
@@ -70,6 +70,14 @@ def execute(arguments: argparse.Namespace) -> int:
     if not is_single:
         _summarise(records, failed)
     return _exit_code(records)
+
+
+def _extra(restorer: PicturePipeline, arguments: argparse.Namespace) -> tuple[str, ...]:
+    if arguments.extra_outputs and not restorer.extra_outputs:
+        raise UsageError(
+            f"model {restorer.descriptor.name} has no outputs beside the picture; leave --extra-outputs out"
+        )
+    return restorer.extra_outputs if arguments.extra_outputs else ()
 
 
 def _exit_code(records: list[dict[str, Any]]) -> int:
@@ -122,6 +130,7 @@ def _restore_one(jobs: list[Job], restorer: PicturePipeline, arguments: argparse
         told += "".join(
             f", {name.replace('_', ' ')} in {record[name]}" for name in ("uncertainty", "heat_map") if name in record
         )
+        told += "".join(f", {name} in {' and '.join(paths)}" for name, paths in record.get("extra_outputs", {}).items())
         note(f"{w} x {h} -> {out_w} x {out_h} in {record['seconds']:.2f} s{told}")
     return [record]
 
@@ -134,6 +143,7 @@ def _restore_all(jobs: list[Job], restorer: PicturePipeline, arguments: argparse
         "quality": arguments.quality,
         "uncertainty": arguments.uncertainty,
         "heat_map": arguments.heat_map,
+        "extra_outputs": arguments.extra_outputs,
         "max_residual": arguments.max_residual,
     }
     folders = dict.fromkeys(job.folder for job in jobs if job.folder is not None)

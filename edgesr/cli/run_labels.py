@@ -168,6 +168,6 @@ def _written(job: Job, found: LabelResult, quality: int) -> Path:
 
 
 def _refuse_foreign_options(pipeline: LabelPipeline[Any] | Chain, arguments: argparse.Namespace) -> None:
-    for name in ("uncertainty", "heat_map", "max_residual"):
+    for name in ("uncertainty", "heat_map", "max_residual", "extra_outputs"):
         if getattr(arguments, name) not in (None, False):
             raise UsageError(f"--{name.replace('_', '-')} is for restoration; this model has task {pipeline.task}")

@@ -94,6 +94,11 @@ def add_run(commands: Any, parents: list[Parser]) -> None:
     group.add_argument(
         "--heat-map", action="store_true", help="write the picture coloured by the predicted error beside each result"
     )
+    run.add_argument(
+        "--extra-outputs",
+        action="store_true",
+        help="write what the network gives beside the picture, e.g. NAME_parsing.npy and .png",
+    )
     group = run.add_argument_group("latent diffusions")
     group.add_argument("--steps", type=whole(1, 100_000), metavar="N", help="network evaluations")
     group.add_argument("--sampler", choices=SAMPLERS, metavar="NAME", help=", ".join(SAMPLERS))

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from edgesr.compile.embed_io import describe_embedded
 from edgesr.compile.gate import Verdict
 from edgesr.compile.typed import Typed
 from edgesr.errors import UsageError
@@ -49,13 +50,14 @@ def describe_typed(package: ModelPackage, typed: Typed, record: Mapping[str, Any
     suffix = f"-{typed.precision}"
     plain = source.name if typed.precision == "fp32" else source.name[: _LONGEST_NAME - len(suffix)] + suffix
     dtype = "float16" if typed.options.io == "fp16" and source.input.dtype == "float32" else source.input.dtype
-    return replace(
+    described = replace(
         source,
         name=plain,
         files={} if package.is_bare else {name: source.files[name] for name in _kept(package)},
         input=replace(source.input, dtype=dtype),
         precision={**typed.document(), "made_from": package.digest, **record},
     )
+    return described if typed.embedded is None else describe_embedded(described, typed.embedded)
 
 
 def _kept(package: ModelPackage) -> list[str]:

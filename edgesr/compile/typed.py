@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from edgesr.compile.checks import check_network
+from edgesr.compile.embed_io import Kind
 from edgesr.compile.fp16 import IO, HalfReport, to_fp16
 from edgesr.compile.gate import DEFAULTS, Thresholds
 from edgesr.compile.graph import Graph, has_floats, with_opset
@@ -41,6 +42,8 @@ class Typed:
     half: HalfReport | None = None
     quantized: QuantizeReport | None = None
     notes: tuple[str, ...] = field(default=())
+    embedded: Kind | None = None
+    """The type of the pictures that the graph itself takes and gives, None for a network of floats."""
 
     @property
     def thresholds(self) -> Thresholds:

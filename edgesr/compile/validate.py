@@ -17,6 +17,8 @@ from edgesr.errors import UsageError
 if TYPE_CHECKING:
     from onnx import NodeProto
 
+_UINT16 = 4
+"""``TensorProto.UINT16``."""
 _WEIGHT_AXIS = {"Conv": 0, "ConvTranspose": 1}
 
 
@@ -81,6 +83,10 @@ def operator_problems(graph: Graph, tensorrt: str) -> Iterator[str]:
             f"opset {graph.opset} is outside {lowest} .. {highest} of TensorRT {tensorrt}; "
             f"export with opset {min(max(graph.opset, lowest), highest)}"
         )
+    for name in (*graph.inputs, *graph.outputs):
+        if graph.types.get(name) == _UINT16:
+            yield f"tensor {name!r} holds 16-bit unsigned numbers, which TensorRT does not have; use 8 bits or floats"
+            break
     seen = set()
     for node in graph.nodes:
         operator = f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type

@@ -126,6 +126,12 @@ class ModelDescriptor:
     precision: Mapping[str, Any] | None = None
     """How ``edgesr build`` made this network of an FP32 one; None for the network as it was exported."""
 
+    @property
+    def embedded_io(self) -> str | None:
+        """``uint8`` or ``uint16`` where the graph itself takes and gives pictures (``edgesr build --embed-io``)."""
+        kind = (self.precision or {}).get("embedded_io")
+        return kind if isinstance(kind, str) else None
+
     @classmethod
     def from_json(cls, text: str | Mapping[str, Any], *, source: str) -> ModelDescriptor:
         """Read and validate the content of a ``model.json``; ``source`` names it in errors."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import Any
@@ -31,6 +31,8 @@ class Band:
     """``(h, width * scale, C)`` in the input's dtype."""
     bound: FloatArray | None
     """Predicted bound of the absolute error, float32 ``(h, width * scale)``; None unless asked for."""
+    extra: Mapping[str, FloatArray] = field(default_factory=dict)
+    """Further outputs by role, float32 ``(h, width * scale, c)`` in the network's own range; none unless asked for."""
 
 
 def restore_bands(
@@ -51,14 +53,23 @@ def restore_bands(
     descriptor = network.descriptor
     reduced = reduce_channels(pixels, to_grey=descriptor.input_channels == 1)
     h, w, channels = reduced.pixels.shape
-    layers: list[tuple[slice, np.dtype[Any]]] = [(slice(0, channels), pixels.dtype)]
+    layers: list[tuple[slice, np.dtype[Any] | None]] = [(slice(0, channels), pixels.dtype)]
     if settings.with_scale:
         layers.append((slice(channels, channels + 1), np.dtype(np.float32)))
+    for role in settings.further:
+        start = layers[-1][0].stop
+        layers.append((slice(start, start + network.channels_of(role)), None))
+    behind = layers[-1][0].stop - channels
     factor = np.float32(descriptor.uncertainty.factor if descriptor.uncertainty else 1.0)
     tiles = tiles_for(descriptor, h, w, tile)
     with ExitStack() as stack:
         workspaces = [stack.enter_context(network.workspace())]
-        run = partial(_run_tile, pixels=reduced.pixels, settings=settings, tta=tta)
+        if tiles.count == 1 and not tta and not behind and _is_native(network, reduced.pixels):
+            yield Band(reduced.expand(_run_native(workspaces[0], tiles, reduced.pixels, settings, timings)), None)
+            return
+        run = partial(
+            _run_tile, pixels=reduced.pixels, settings=settings, tta=tta, further=behind - int(settings.with_scale)
+        )
         while True:
             origin = (tiles.rows[0], tiles.columns[0])
             try:
@@ -67,7 +78,7 @@ def restore_bands(
             except (OutOfMemoryError, MemoryError) as error:
                 tiles = smaller(descriptor, h, w, tiles, error)
         if network.backend.is_asynchronous and tiles.count > 1:
-            workspaces += _second(network, tiles, stack)
+            workspaces += _second(network, tiles, settings, stack)
         others = [(row, column) for row in tiles.rows for column in tiles.columns][1:]
         # Each tile counts its own times: two may be under way.
         spent = [Timings() for _ in workspaces]
@@ -84,32 +95,58 @@ def restore_bands(
                 on_tile(next(finished), tiles.count)
             return result
 
-        for rows, *bound in blend_tiles(tiles.rows, tiles.columns, descriptor.scale, run_once, layers):
-            yield Band(reduced.expand(rows), bound[0][..., 0] * factor if bound else None)
+        for rows, *rest in blend_tiles(tiles.rows, tiles.columns, descriptor.scale, run_once, layers):
+            bound = rest.pop(0)[..., 0] * factor if settings.with_scale else None
+            yield Band(reduced.expand(rows), bound, dict(zip(settings.further, rest, strict=True)))
         for mine in spent:
             timings.add(mine)
 
 
-def _second(network: RestoreNetwork, tiles: Tiles, stack: ExitStack) -> list[Workspace]:
+def _is_native(network: RestoreNetwork, pixels: Array) -> bool:
+    """Tell whether a network that takes pictures itself takes these as they are."""
+    descriptor = network.descriptor
+    same = pixels.dtype == descriptor.embedded_io and pixels.shape[2] == descriptor.input_channels
+    return same and descriptor.input.color != "bgr"
+
+
+def _run_native(workspace: Workspace, tiles: Tiles, pixels: Array, settings: Settings, timings: Timings) -> Array:
+    (row,), (column,), scale = tiles.rows, tiles.columns, workspace.network.descriptor.scale
+    h, w = pixels.shape[:2]
+    padded = _padded(pixels, row.size, column.size)
+    result = workspace.run_embedded(padded, settings, timings)
+    return result[: h * scale, : w * scale].copy()
+
+
+def _padded(tile: Array, h: int, w: int) -> Array:
+    missing = (h - tile.shape[0], w - tile.shape[1])
+    return np.pad(tile, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="reflect") if any(missing) else tile
+
+
+def _second(network: RestoreNetwork, tiles: Tiles, settings: Settings, stack: ExitStack) -> list[Workspace]:
     """Return buffers for a second tile at a time, none where the device has no room for them."""
     workspace = stack.enter_context(network.workspace())
     try:
-        workspace.prepare(tiles.rows[0].size, tiles.columns[0].size)
+        workspace.prepare(tiles.rows[0].size, tiles.columns[0].size, settings.further)
     except OutOfMemoryError:
         return []
     return [workspace]
 
 
 def _run_tile(
-    place: tuple[Span, Span], *, workspace: Workspace, pixels: Array, settings: Settings, tta: bool, timings: Timings
+    place: tuple[Span, Span],
+    *,
+    workspace: Workspace,
+    pixels: Array,
+    settings: Settings,
+    tta: bool,
+    further: int,
+    timings: Timings,
 ) -> FloatArray:
     row, column = place
     descriptor = workspace.network.descriptor
     tile = to_float(pixels[row.start : row.start + row.size, column.start : column.start + column.size])
-    missing = (row.size - tile.shape[0], column.size - tile.shape[1])
-    if any(missing):
-        tile = np.pad(tile, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="reflect")
+    tile = _padded(tile, row.size, column.size)
     run = partial(workspace.run, settings=settings, timings=timings)
     if tta:
         run = partial(self_ensemble, run=run, rotate=descriptor.size.fixed is None)
-    return run_planes(tile, run, descriptor, with_scale=settings.with_scale)
+    return run_planes(tile, run, descriptor, with_scale=settings.with_scale, further=further)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from edgesr.compile.gate import Picture, Verdict, compare_pictures
 from edgesr.compile.shapes import Profile
 from edgesr.compile.typed import Typed
 from edgesr.engines import Backend, open_backend
-from edgesr.errors import InputError
-from edgesr.image.convert import to_float
+from edgesr.errors import AccuracyError, InputError
+from edgesr.image.convert import from_float, to_float
 from edgesr.model import ModelDescriptor, ModelPackage, open_package
 from edgesr.model.probing import smooth_picture
 from edgesr.pipelines.compiled import for_profile
@@ -104,8 +105,45 @@ class PictureProof:
         with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
             package = open_package(write_typed(Path(folder) / "candidate", self._package, typed, {}))
             fitting, tile = for_profile(package, profile)
+            channels = self._package.descriptor.input_channels
+            pictures, expected = self._pictures, self._expected
+            if typed.embedded is not None:
+                with Restorer(self._package, open_backend("cpu")) as restorer:
+                    pictures = [
+                        replace(it, pixels=_whole_numbers(it.pixels, typed.embedded, channels)) for it in pictures
+                    ]
+                    expected = [to_float(restorer(it.pixels, **it.settings)) for it in pictures]
             with Restorer(fitting, backend, tile=tile, network=plan) as restorer:
-                return compare_pictures(lambda picture: _run(restorer, picture), self._pictures, self._expected)
+                return compare_pictures(lambda picture: _run(restorer, picture), pictures, expected)
+
+    def require_embedded(self, plain: Typed, embedded: Typed, kind: str) -> None:
+        """Raise AccuracyError unless a network with pictures at both ends gives the grey levels that it gives without.
+
+        Pictures have as many channels as the network: grey is repeated for three, the first one is taken for one.
+        """
+        for name, ours, theirs in zip(
+            (picture.name for picture in self._pictures),
+            self._of_kind(embedded, kind),
+            self._of_kind(plain, kind),
+            strict=True,
+        ):
+            if not np.array_equal(ours, theirs):
+                count = int(np.count_nonzero(ours != theirs))
+                raise AccuracyError(
+                    f"{self._package.descriptor.name}: with its pictures in the graph {count} of {ours.size} grey "
+                    f"levels of {name} are others; nothing was written; build it without --embed-io"
+                )
+
+    def _of_kind(self, typed: Typed, kind: str) -> list[Array]:
+        """Run whole numbers through the pipeline of a network."""
+        channels = self._package.descriptor.input_channels
+        with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
+            place = write_typed(Path(folder) / "candidate", self._package, typed, {})
+            with Restorer(open_package(place), open_backend("cpu")) as restorer:
+                return [
+                    restorer(_whole_numbers(picture.pixels, kind, channels), **picture.settings)
+                    for picture in self._pictures
+                ]
 
     def feed(self, name: str) -> Feed:
         """Return the first feed of the picture that an entry of a verdict names."""
@@ -114,7 +152,16 @@ class PictureProof:
 
 def _run(restorer: Restorer, picture: Picture) -> Array:
     """Return float32 pixels in [0, 1]."""
+    if restorer.descriptor.embedded_io is not None:
+        return to_float(restorer(picture.pixels, **picture.settings))
     return restorer(to_float(picture.pixels), **picture.settings)
+
+
+def _whole_numbers(pixels: Array, kind: str, channels: int) -> Array:
+    """Return a picture of ``kind`` with as many channels as a network takes."""
+    colors = pixels[..., :channels]
+    same = np.repeat(colors[..., :1], channels, axis=2) if colors.shape[2] < channels else colors
+    return from_float(np.ascontiguousarray(to_float(same)), kind)
 
 
 def _settings(descriptor: ModelDescriptor) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ from edgesr.compile.compiler import Compiler, Source
 from edgesr.compile.shapes import Profile, ShapeRange
 from edgesr.engines.base import Backend
 from edgesr.engines.trt import TrtBackend
-from edgesr.errors import BackendError, ModelError, StaleEngineError
+from edgesr.errors import BackendError, BuildError, ModelError, StaleEngineError
 from edgesr.model.descriptor import ModelDescriptor
 from edgesr.model.onnx_file import read_graph
 from edgesr.model.package import ModelPackage
@@ -36,6 +36,11 @@ def load_compiled(
     try:
         if not isinstance(backend, TrtBackend):
             raise BackendError(f"backend {backend.name} cannot run TensorRT engines; open one with device tensorrt")
+        if package.descriptor.embedded_io == "uint16":
+            raise BuildError(
+                f"model {package.descriptor.name} takes pictures of uint16, which TensorRT does not have; build it "
+                "without --embed-io"
+            )
         compiler = Compiler(backend.tensorrt, backend.device, note=note, tick=tick)
         side = tile if package.descriptor.size.fixed else static_tile(package.descriptor, tile)[0]
         plan = compile_package(package, compiler, tile=tile)

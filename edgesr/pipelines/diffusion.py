@@ -66,6 +66,7 @@ class LatentDiffusion(PicturePipeline):
         pixels: Array,
         *,
         uncertainty: bool = False,
+        extra_outputs: bool = False,
         timings: Timings | None = None,
         on_tile: Callable[[int, int], None] | None = None,
         **controls: Any,
@@ -75,6 +76,8 @@ class LatentDiffusion(PicturePipeline):
         With ``uncertainty`` each band has the standard deviation of the samples, of which there must be two or more.
         """
         options = self._resolved(controls)
+        if extra_outputs:
+            raise UsageError(f"model {self.descriptor.name} has no outputs beside the picture")
         if uncertainty and options.samples < 2:
             raise UsageError("uncertainty is how much samples differ; give --samples 2 or more with it")
         walk = Walk(self._network, options, self._tile, self._batch, timings or Timings(), on_tile)

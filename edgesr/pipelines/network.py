@@ -46,6 +46,8 @@ class Settings:
     controls: Mapping[str, tuple[float, ...]]
     quantum: float
     with_scale: bool = False
+    further: tuple[str, ...] = ()
+    """Roles of the further outputs that are wanted, such as ``parsing``."""
 
 
 class RestoreNetwork:
@@ -70,6 +72,22 @@ class RestoreNetwork:
         finally:
             with self.lock:
                 self._free.append(lent)
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Roles of the outputs beside the picture and its error scale."""
+        return tuple(role for role in self.part.outputs if role not in ("image", "scale"))
+
+    def channels_of(self, role: str) -> int:
+        """Return the number of channels of a further output; raise ModelError for one that is no picture."""
+        spec = self.engine.outputs[self.part.outputs[role]]
+        count = spec.shape[1 if self.descriptor.input.layout == "NCHW" else -1] if len(spec.shape) == 4 else -1
+        if count < 1:
+            raise ModelError(
+                f"model {self.descriptor.name}: its output {role!r} has shape {spec.shape}, not that of pictures with "
+                "a known number of channels"
+            )
+        return count
 
     def close(self) -> None:
         """Free the engine and all buffers."""
@@ -102,18 +120,40 @@ class Workspace:
     """Buffers for one picture at a time, allocated once per tile shape."""
 
     network: RestoreNetwork
-    _shapes: OrderedDict[tuple[int, int], _ShapeBuffers] = field(default_factory=OrderedDict)
+    _shapes: OrderedDict[tuple[int, int, tuple[str, ...]], _ShapeBuffers] = field(default_factory=OrderedDict)
 
     def run(self, pixels: FloatArray, settings: Settings, timings: Timings) -> FloatArray:
         """Run the network on float32 ``(h, w, c)`` in [0, 1], in the network's colour order.
 
         Returns float32 ``(h * scale, w * scale, c)`` in [0, 1], with the predicted error scale as one more channel
-        when ``settings.with_scale``; valid until the next run of this workspace.
+        when ``settings.with_scale``, and the channels of ``settings.further`` behind; valid until the next run of this
+        workspace.
         """
+        outputs = self._run(pixels, settings, timings)
+        start = perf_counter()
+        result = self._fetch(outputs, settings)
+        timings.d2h += perf_counter() - start
+        return result
+
+    def run_embedded(self, pixels: Array, settings: Settings, timings: Timings) -> Array:
+        """Run a network that takes and gives pictures itself on ``(h, w, c)`` of its own type.
+
+        Returns ``(h * scale, w * scale, c)`` of that type, valid until the next run of this workspace.
+        """
+        outputs = self._run(pixels, settings, timings)
+        start = perf_counter()
+        picture: Array = outputs[self.network.part.outputs["image"]].numpy()[0]
+        timings.d2h += perf_counter() - start
+        return picture
+
+    def _run(self, pixels: Array, settings: Settings, timings: Timings) -> dict[str, Buffer]:
         network = self.network
         start = perf_counter()
-        buffers = self._buffers(pixels.shape[0], pixels.shape[1])
-        self._stage(pixels, buffers.staging)
+        buffers = self._buffers(pixels.shape[0], pixels.shape[1], settings.further)
+        if pixels.dtype.kind == "f":
+            self._stage(pixels, buffers.staging)
+        else:
+            np.copyto(buffers.staging[0], pixels)
         staged = perf_counter()
         values = {**settings.controls, "quantum": (settings.quantum,)}
         for role, tensor in network.part.inputs.items():
@@ -130,22 +170,19 @@ class Workspace:
         for buffer in buffers.outputs.values():
             buffer.wait()
         ran = perf_counter()
-        result = self._fetch(buffers.outputs, with_scale=settings.with_scale)
-        done = perf_counter()
         timings.pre += staged - start
         timings.h2d += copied - staged
         timings.infer += ran - copied
-        timings.d2h += done - ran
-        return result
+        return buffers.outputs
 
-    def prepare(self, h: int, w: int) -> None:
-        """Allocate the buffers for pictures of this size."""
-        self._buffers(h, w)
+    def prepare(self, h: int, w: int, further: tuple[str, ...] = ()) -> None:
+        """Allocate the buffers for pictures of this size and the ``further`` outputs that are wanted."""
+        self._buffers(h, w, further)
 
-    def _buffers(self, h: int, w: int) -> _ShapeBuffers:
-        if (h, w) in self._shapes:
-            self._shapes.move_to_end((h, w))
-            return self._shapes[h, w]
+    def _buffers(self, h: int, w: int, further: tuple[str, ...]) -> _ShapeBuffers:
+        if (h, w, further) in self._shapes:
+            self._shapes.move_to_end((h, w, further))
+            return self._shapes[h, w, further]
         network, descriptor = self.network, self.network.descriptor
         engine, part, empty = network.engine, network.part, network.backend.empty
         s = descriptor.scale
@@ -157,12 +194,13 @@ class Workspace:
             inputs[tensor] = empty(shape, spec.dtype)
         outputs = {}
         for role, tensor in part.outputs.items():
-            if role in ("image", "scale"):
-                channels = descriptor.output_channels if role == "image" else 1
+            if role in ("image", "scale", *further):
+                known = {"image": descriptor.output_channels, "scale": 1}
+                channels = known[role] if role in known else network.channels_of(role)
                 outputs[tensor] = empty(self._shape(channels, h * s, w * s), engine.outputs[tensor].dtype)
         image = inputs[part.inputs["image"]]
         created = _ShapeBuffers(np.empty(image.shape, image.dtype), inputs, outputs)
-        self._shapes[h, w] = created
+        self._shapes[h, w, further] = created
         if len(self._shapes) > _SHAPES_KEPT:
             self._shapes.popitem(last=False)
         return created
@@ -186,7 +224,7 @@ class Workspace:
         target = staging[0].transpose(1, 2, 0) if expects.layout == "NCHW" else staging[0]
         np.copyto(target, values, casting="unsafe")
 
-    def _fetch(self, outputs: Mapping[str, Buffer], *, with_scale: bool) -> FloatArray:
+    def _fetch(self, outputs: Mapping[str, Buffer], settings: Settings) -> FloatArray:
         network, descriptor = self.network, self.network.descriptor
         names = network.part.outputs
         image = self._channels_last(outputs[names["image"]])
@@ -197,10 +235,14 @@ class Workspace:
             raise BackendError(
                 f"model {descriptor.name} produced NaN or infinite pixels; if this is an FP16 model, use its FP32 form"
             )
-        if not with_scale:
+        if not settings.with_scale and not settings.further:
             return image
-        scale = self._channels_last(outputs[names["scale"]]) * np.float32(1.0 / (high - low))
-        return np.concatenate([image, scale], axis=2)
+        parts = [image]
+        if settings.with_scale:
+            scale = self._channels_last(outputs[names["scale"]])
+            parts.append(scale if descriptor.embedded_io else scale * np.float32(1.0 / (high - low)))
+        parts += [self._channels_last(outputs[names[role]]) for role in settings.further]
+        return np.concatenate(parts, axis=2)
 
     def _channels_last(self, buffer: Buffer) -> FloatArray:
         array = buffer.numpy()[0]

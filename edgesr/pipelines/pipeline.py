@@ -23,7 +23,7 @@ from edgesr.pipelines.bands import Band
 from edgesr.pipelines.network import Timings
 from edgesr.pipelines.result import Result
 from edgesr.pipelines.sources import Sources, read_sources
-from edgesr.types import Array
+from edgesr.types import Array, FloatArray
 
 _Self = TypeVar("_Self", bound="PicturePipeline")
 
@@ -64,12 +64,18 @@ class PicturePipeline(ABC):
         """Runtime and device, e.g. ``onnxruntime:cpu``."""
         return self._backend.name
 
+    @property
+    def extra_outputs(self) -> tuple[str, ...]:
+        """Names of the outputs beside the picture and its error."""
+        return ()
+
     @abstractmethod
     def bands(
         self,
         pixels: Array,
         *,
         uncertainty: bool = False,
+        extra_outputs: bool = False,
         timings: Timings | None = None,
         on_tile: Callable[[int, int], None] | None = None,
         **controls: Any,
@@ -100,6 +106,7 @@ class PicturePipeline(ABC):
         image: Array,
         *,
         uncertainty: bool = False,
+        extra_outputs: bool = False,
         max_residual: float | None = None,
         metadata: Metadata | None = None,
         source: str | None = None,
@@ -107,6 +114,8 @@ class PicturePipeline(ABC):
         **controls: Any,
     ) -> Result:
         """Restore one picture, as in a call, and return it with timings, and the error map with ``uncertainty``.
+
+        With ``extra_outputs`` the result holds what the network gives beside the picture, e.g. ``extra["parsing"]``.
 
         ``max_residual`` is the largest ``Result.residual`` that is no AccuracyError. ``metadata`` is kept for
         ``Result.save``, ``source`` names the picture in ``Result.meta``. An exception raised by ``on_tile`` cancels.
@@ -117,12 +126,16 @@ class PicturePipeline(ABC):
         h, w, c = pixels.shape
         out: Array = np.empty((h * self.scale, w * self.scale, c), pixels.dtype)
         bound = np.empty(out.shape[:2], np.float32) if uncertainty else None
+        extra: dict[str, list[FloatArray]] = {}
         y = 0
-        for band in self.bands(pixels, uncertainty=uncertainty, timings=timings, on_tile=on_tile, **controls):
+        asked = {"uncertainty": uncertainty, "extra_outputs": extra_outputs}
+        for band in self.bands(pixels, **asked, timings=timings, on_tile=on_tile, **controls):
             rows = slice(y, y + band.rows.shape[0])
             out[rows] = band.rows
             if bound is not None:
                 bound[rows] = band.bound
+            for role, values in band.extra.items():
+                extra.setdefault(role, []).append(values)
             y = rows.stop
         out = self._swapped(out)
         total = perf_counter() - start
@@ -137,6 +150,7 @@ class PicturePipeline(ABC):
             source=image,
             metadata=metadata or Metadata(format="PNG"),
             descriptor=self.descriptor,
+            extra={role: np.concatenate(parts) for role, parts in extra.items()},
         )
         if max_residual is not None:
             check_residual(result.residual, max_residual, self.descriptor.name)

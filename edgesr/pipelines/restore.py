@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from edgesr.engines.base import Backend
-from edgesr.errors import UsageError
+from edgesr.errors import InputError, UsageError
 from edgesr.image.resample import Kernel
+from edgesr.model.descriptor import ModelDescriptor
 from edgesr.model.package import ModelPackage
 from edgesr.pipelines.bands import Band, restore_bands
 from edgesr.pipelines.controls import estimate_controls, resolve_controls, show_controls
@@ -65,6 +66,7 @@ class Restorer(PicturePipeline):
         pixels: Array,
         *,
         uncertainty: bool = False,
+        extra_outputs: bool = False,
         timings: Timings | None = None,
         on_tile: Callable[[int, int], None] | None = None,
         **controls: Any,
@@ -78,7 +80,11 @@ class Restorer(PicturePipeline):
         values = resolve_controls(descriptor, controls, self._controls)
         if uncertainty and descriptor.uncertainty is None:
             raise UsageError(f"model {descriptor.name} predicts no uncertainty")
-        settings = Settings(estimate_controls(descriptor, values, pixels), _quantum(pixels.dtype), uncertainty)
+        if extra_outputs and not self.extra_outputs:
+            raise UsageError(f"model {descriptor.name} has no outputs beside the picture")
+        _check_embedded(descriptor, pixels)
+        further = self.extra_outputs if extra_outputs else ()
+        settings = Settings(estimate_controls(descriptor, values, pixels), _quantum(pixels.dtype), uncertainty, further)
         return restore_bands(
             self._network,
             pixels,
@@ -88,6 +94,11 @@ class Restorer(PicturePipeline):
             timings=Timings() if timings is None else timings,
             on_tile=on_tile,
         )
+
+    @property
+    def extra_outputs(self) -> tuple[str, ...]:
+        """Names of the network's outputs beside the picture and its error, such as ``parsing``."""
+        return self._network.further
 
     def settings(self, **controls: Any) -> dict[str, Any]:
         """Return the value of every control (``auto`` = by picture)."""
@@ -103,6 +114,22 @@ class Restorer(PicturePipeline):
 
     def _free(self) -> None:
         self._network.close()
+
+
+def _check_embedded(descriptor: ModelDescriptor, pixels: Array) -> None:
+    """Refuse pictures that a network which takes pictures itself would see with fewer or other grey levels."""
+    kind = descriptor.embedded_io
+    if kind is not None and pixels.dtype != kind:
+        bits = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}
+        raise InputError(
+            f"model {descriptor.name} was built with --embed-io {kind} and takes {bits[kind]} pictures; this one is "
+            f"{bits[pixels.dtype.name]}: use the model without --embed-io, or convert the picture"
+        )
+    if kind is not None and descriptor.input.color == "y" and pixels.shape[2] > 2:
+        raise InputError(
+            f"model {descriptor.name} takes luma, which --embed-io rounds to {kind}; run colour pictures on the model "
+            "without --embed-io"
+        )
 
 
 def _quantum(dtype: np.dtype[Any]) -> float:

@@ -36,6 +36,8 @@ class Result:
     metadata: Metadata = field(repr=False)
     descriptor: ModelDescriptor = field(repr=False)
     """The model that made it."""
+    extra: Mapping[str, FloatArray] = field(default_factory=dict, repr=False)
+    """What the network gives beside the picture, by name, float32 ``(H, W, C)``; empty unless asked for."""
 
     @property
     def consistency(self) -> float | None:

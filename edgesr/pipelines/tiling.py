@@ -92,20 +92,21 @@ def blend_tiles(
     columns: Sequence[Span],
     scale: int,
     run: Callable[[Span, Span], FloatArray],
-    layers: Sequence[tuple[slice, np.dtype[np.generic]]],
+    layers: Sequence[tuple[slice, np.dtype[np.generic] | None]],
 ) -> Iterator[tuple[Array, ...]]:
     """Run every tile and yield the picture from top to bottom as bands of finished rows.
 
     ``run`` maps a row span and a column span to float32 ``(row.size * scale, column.size * scale, C)``; its result may
     be overwritten by the next call. Each of ``layers`` is a slice of the C channels and the dtype that it is delivered
-    in: float32 as it is, integers scaled from [0, 1]. A band is a tuple of arrays ``(h, width * scale, c)``, one for
-    each layer, fresh for each band.
+    in: integers scaled from [0, 1], float32 clipped to it, None for float32 as it is. A band is a tuple of arrays
+    ``(h, width * scale, c)``, one for each layer, fresh for each band.
     """
     width = columns[-1].high * scale
     above: FloatArray | None = None
     for row in rows:
         band = tuple(
-            np.empty(((row.high - row.low) * scale, width, layer.stop - layer.start), dtype) for layer, dtype in layers
+            np.empty(((row.high - row.low) * scale, width, layer.stop - layer.start), dtype or np.float32)
+            for layer, dtype in layers
         )
         below: FloatArray | None = None
         left: FloatArray | None = None
@@ -126,7 +127,10 @@ def blend_tiles(
                     below = np.empty((row.blend_after * scale, width, part.shape[2]), np.float32)
                 below[:, x] = part[height:]
             for target, (layer, dtype) in zip(band, layers, strict=True):
-                from_float(part[:height, :, layer], dtype, out=target[:, x])
+                if dtype is None:
+                    target[:, x] = part[:height, :, layer]
+                else:
+                    from_float(part[:height, :, layer], dtype, out=target[:, x])
         above = below
         yield band
 

@@ -50,6 +50,7 @@ def build(state: State, arguments: argparse.Namespace | None, source: str) -> Bu
     residual = given if given is not None else 0.1 if channels >= _LARGE else 1.0
     network = Edsr(scale, blocks, channels, residual)
     load_into(network, state, source=source, what=f"{what} x{scale}", ignored=_IGNORED)
+    network.bring_to_one()
     return Built(network, f"EDSR x{scale}, {blocks} blocks of {channels} channels, residuals times {residual:g}")
 
 
