@@ -8,6 +8,7 @@ from dataclasses import asdict
 from edgesr.cli.output import result, result_json
 from edgesr.errors import UsageError
 from edgesr.model import add, list_models, remove
+from edgesr.model.registry import ModelInfo
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -33,7 +34,14 @@ def _list(*, as_json: bool) -> int:
         result_json([asdict(model) for model in models])
         return 0
     for model in models:
-        facts = f"{model.task:<10} x{model.scale}" if not model.problem else "damaged      "
-        columns = f"{model.name:<20} {model.version:<8} {facts}  {model.size / 1e6:>5.1f} MB  {model.origin:<9}"
+        facts = _facts(model) if not model.problem else "damaged"
+        columns = f"{model.name:<20} {model.version:<8} {facts:<25}  {model.size / 1e6:>5.1f} MB  {model.origin:<9}"
         result(f"{columns} {model.problem or model.description}")
     return 0
+
+
+def _facts(model: ModelInfo) -> str:
+    """Say what a model does: its task, how many times it enlarges, how many classes it knows."""
+    scale = f" x{model.scale}" if model.scale is not None else ""
+    classes = f" {model.classes} classes" if model.classes is not None else ""
+    return f"{model.task:<9}{scale}{classes}"

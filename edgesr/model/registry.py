@@ -8,6 +8,8 @@ from pathlib import Path
 
 from edgesr.errors import EdgesrError, ModelError, UsageError
 from edgesr.model.atomic import beside, saying_why
+from edgesr.model.chain import stages
+from edgesr.model.label_rules import LABEL_TASKS
 from edgesr.model.package import open_package, verify
 from edgesr.model.rules import DESCRIPTOR_FILE
 from edgesr.model.schema import matches, show, suggest
@@ -31,7 +33,11 @@ class ModelInfo:
     """Bytes of the archive."""
     version: str = ""
     task: str = ""
-    scale: int = 1
+    """Of a chain also that of its second model, e.g. ``chain segment``."""
+    scale: int | None = 1
+    """None for models that make no pictures."""
+    classes: int | None = None
+    """Number of classes, None for models that label nothing or name none."""
     description: str = ""
     problem: str = ""
     """Why the package cannot be opened; the fields above are empty then."""
@@ -124,11 +130,22 @@ def _info(name: str, origin: str, path: Path) -> ModelInfo:
     size = 0
     try:
         size = path.stat().st_size
-        descriptor = open_package(path).descriptor
+        package = open_package(path)
+        descriptor = package.descriptor
+        labelling = stages(package)[1].descriptor if descriptor.task == "chain" else descriptor
     except (EdgesrError, OSError) as error:
         return ModelInfo(name, path, origin, size, problem=str(error))
+    is_chain = labelling is not descriptor
     return ModelInfo(
-        name, path, origin, size, descriptor.version, descriptor.task, descriptor.scale, descriptor.description
+        name,
+        path,
+        origin,
+        size,
+        version=descriptor.version,
+        task=f"chain {labelling.task}" if is_chain else descriptor.task,
+        scale=None if descriptor.task in LABEL_TASKS else descriptor.scale,
+        classes=len(labelling.labels) if labelling.labels else None,
+        description=descriptor.description,
     )
 
 

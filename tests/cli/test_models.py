@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from edgesr.model import open_package, pack
+from edgesr.model.chain import write_chain
+from edgesr.pipelines.load import cpu_probe
+from tests import networks
 from tests.cli.commands import files
 from tests.cli.conftest import Call, Models
 from tests.cli.pictures import picture
@@ -86,3 +90,20 @@ def test_a_mistyped_model_is_suggested(call: Call, models: Models, tmp_path: Pat
         answer = call(*words)
         assert (answer.code, "tiny-x2" in answer.error) == (3, True)
         assert "did you mean" in answer.error
+
+
+def test_models_that_label_pictures_are_listed_with_their_classes(call: Call, own_home: Path, tmp_path: Path) -> None:
+    folder = own_home / "data/edgesr/models"
+    folder.mkdir(parents=True)
+    said = {"task": "classify", "labels": ["red", "green", "blue"]}
+    network = networks.color_classifier(tmp_path / "c.onnx")
+    pack(network, folder / "colours.edgesr", name="colours", version="1", overrides=said, probe=cpu_probe)
+    enlarging = networks.convolution_x(tmp_path / "n.onnx", channels=3)
+    pack(enlarging, tmp_path / "x2.edgesr", name="x2", version="1", overrides={}, probe=cpu_probe)
+    both = (open_package(path) for path in (tmp_path / "x2.edgesr", folder / "colours.edgesr"))
+    write_chain(folder / "both.edgesr", *both, name="both", version="1")
+    listed = {line.split()[0]: line.split()[2:6] for line in call("models").out.splitlines()}
+    assert listed["colours"][:3] == ["classify", "3", "classes"]
+    assert listed["both"] == ["chain", "classify", "x2", "3"]
+    (model,) = [model for model in call("models", "--json").document if model["name"] == "colours"]
+    assert (model["task"], model["scale"], model["classes"]) == ("classify", None, 3)
