@@ -113,8 +113,8 @@ def _run_native(workspace: Workspace, tiles: Tiles, pixels: Array, settings: Set
     (row,), (column,), scale = tiles.rows, tiles.columns, workspace.network.descriptor.scale
     h, w = pixels.shape[:2]
     padded = _padded(pixels, row.size, column.size)
-    result = workspace.run_embedded(padded, settings, timings)
-    return result[: h * scale, : w * scale].copy()
+    result: Array = workspace.run_embedded(padded, settings, timings)[: h * scale, : w * scale].copy()
+    return result
 
 
 def _padded(tile: Array, h: int, w: int) -> Array:
