@@ -19,15 +19,11 @@ class MemoryWatch:
     ``device_free`` returns the free bytes of the device's memory; None where the model runs in the machine's own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device_free: Callable[[], int] | None = None) -> None:
         self._is_reset = _reset_peak()
         self._before = _status("VmRSS")
-        self._device_free: Callable[[], int] | None = None
-        self._device_before = 0
-
-    def watch_device(self, free: Callable[[], int]) -> None:
-        """Count the device's memory too, from now on."""
-        self._device_free, self._device_before = free, free()
+        self._device_free = device_free
+        self._device_before = device_free() if device_free else 0
 
     def readings(self) -> dict[str, Reading]:
         """Return ``peak_rss`` of the process, ``added_rss`` of this model and ``device`` memory, in bytes."""

@@ -68,6 +68,8 @@ class Row:
     """``fp32``, ``fp16``, ``int8`` or ``bf16``, of the network that ran."""
     device: str
     """What ran it, e.g. ``onnxruntime:cpu``; what was asked for where it could not be opened."""
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    """The setting as it was asked for, ``Spec.asked``, by which a resumed run knows the row again."""
     task: str = ""
     scale: int = 1
     steps: int | None = None

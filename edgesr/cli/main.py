@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 from edgesr import __version__
+from edgesr.cli.bench_options import add_bench
 from edgesr.cli.build_options import add_build
 from edgesr.cli.output import discard, flush, note
 from edgesr.cli.pack_options import add_pack
@@ -20,7 +21,8 @@ from edgesr.cli.tune_options import add_tune
 from edgesr.errors import BackendError, EdgesrError
 
 EXIT_CODES = """exit codes:
-  0 ok   1 bug   2 usage   3 environment or model   4 build   5 accuracy gate   6 inputs failed   130 interrupted"""
+  0 ok   1 bug   2 usage   3 environment or model   4 build   5 accuracy gate   6 inputs failed
+  7 benchmark invalid   130 interrupted"""
 
 # The module of edgesr.cli that runs each command; imported when the command is given, so that --help stays fast.
 _COMMANDS = {
@@ -30,6 +32,7 @@ _COMMANDS = {
     "pack": "pack",
     "build": "build",
     "tune": "tune",
+    "bench": "bench",
     "cache": "cache",
     "doctor": "doctor",
     "report": "report",
@@ -110,6 +113,7 @@ def build_parser() -> Parser:
     add_pack(commands, [common, network])
     add_build(commands, [common, network])
     add_tune(commands, [common, network])
+    add_bench(commands, [common, network])
     _add_cache(commands, [common])
     commands.add_parser("doctor", parents=[common], help="check this machine", description="Check this machine.")
     _add_report(commands, [common])

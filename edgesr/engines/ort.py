@@ -44,10 +44,18 @@ class OrtBackend:
 
     ``device`` is ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; ``threads`` is the number of CPU threads inside one run, all
     usable cores when None and never more, because threads that share a core wait for each other. ``providers``
-    replaces the execution providers that ``device`` implies, by ONNX Runtime's names.
+    replaces the execution providers that ``device`` implies, by ONNX Runtime's names. ``profile`` is a folder into
+    which each engine writes the times of its operators, as JSON, when it is closed.
     """
 
-    def __init__(self, device: str = "cpu", *, threads: int | None = None, providers: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        device: str = "cpu",
+        *,
+        threads: int | None = None,
+        providers: list[str] | None = None,
+        profile: Path | None = None,
+    ) -> None:
         onnxruntime = _import_onnxruntime()
         kind, _, index = device.partition(":")
         if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
@@ -55,6 +63,7 @@ class OrtBackend:
         if threads is not None and threads < 1:
             raise BackendError(f"threads must be at least 1, got {threads}")
         self._ort = onnxruntime
+        self._profile = profile
         self._device_kind = kind
         self._device_id = int(index or 0)
         self._threads = min(threads or usable_cores(), usable_cores())
@@ -92,13 +101,17 @@ class OrtBackend:
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
+        if self._profile is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(self._profile / path.stem)
         try:
             session = self._ort.InferenceSession(os.fspath(path), options, providers=self._providers)
         except Exception as error:
             raise _translate(error, f"cannot load {path.name}", ModelError) from None
         if self._device_kind == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
             raise BackendError(f"cannot run {path.name} on CUDA: the provider failed to start; see `edgesr doctor`")
-        return OrtEngine(session, self._device_kind, self._device_id, path.name)
+        is_profiled = self._profile is not None
+        return OrtEngine(session, self._device_kind, self._device_id, path.name, is_profiled=is_profiled)
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Buffer:
         """Allocate host memory, or device memory on CUDA."""
@@ -122,8 +135,11 @@ class OrtBackend:
 class OrtEngine:
     """One ONNX Runtime session whose bindings are made once per set of buffers."""
 
-    def __init__(self, session: Any, device_kind: str, device_id: int, file_name: str) -> None:
+    def __init__(
+        self, session: Any, device_kind: str, device_id: int, file_name: str, *, is_profiled: bool = False
+    ) -> None:
         self._session = session
+        self._is_profiled = is_profiled
         self._device = (device_kind, device_id)
         self._file_name = file_name
         self._bindings: OrderedDict[tuple[Any, ...], tuple[Any, tuple[Buffer, ...]]] = OrderedDict()
@@ -158,6 +174,8 @@ class OrtEngine:
     def close(self) -> None:
         """Free the session."""
         self._bindings.clear()
+        if self._is_profiled and self._session is not None:
+            self._session.end_profiling()
         self._session = None
 
     def _run_unbound(self, inputs: Mapping[str, Buffer]) -> Mapping[str, Buffer]:

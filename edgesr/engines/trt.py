@@ -97,6 +97,16 @@ class TrtBackend:
         """TensorRT's version."""
         return self._api.version
 
+    @property
+    def engines(self) -> tuple[TrtEngine, ...]:
+        """The engines that were loaded and are still in use."""
+        return tuple(self._engines)
+
+    @property
+    def memory(self) -> str:
+        """Where buffers lie: ``mapped host memory``, which the GPU reads in place, or ``device memory``."""
+        return "mapped host memory" if self._buffer_type is MappedBuffer else "device memory"
+
     def load(self, path: Path) -> TrtEngine:
         """Load a plan file that this TensorRT wrote on this kind of GPU."""
         self._require_open()
@@ -112,7 +122,7 @@ class TrtBackend:
             loaded = TrtEngine(
                 self._api,
                 engine,
-                file_name=path.name,
+                path=path,
                 stream=self._stream,
                 activations=self._activations,
                 lock=self._lock,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from edgesr.engines.checks import check_tensors
 from edgesr.engines.cuda import Stream
 from edgesr.engines.cuda_graph import Graph, capture
 from edgesr.engines.cuda_probe import Allocate
+from edgesr.engines.cuda_timing import RunTimer
 from edgesr.engines.messages import explain
 from edgesr.engines.trt_api import TensorRt
 from edgesr.engines.trt_context import Context, new_context
@@ -31,7 +34,8 @@ class TrtEngine:
 
     A run with the shapes and addresses of an earlier one is captured and from then on replayed as a CUDA graph; each
     graph has a context of its own, because changing a context spoils its graph. ``graph_refusal`` says why runs are
-    not replayed, None where nothing speaks against it.
+    not replayed, None where nothing speaks against it. ``timer`` times every run on the device,
+    ``path`` is the file it was loaded from.
     """
 
     def __init__(
@@ -39,18 +43,19 @@ class TrtEngine:
         api: TensorRt,
         engine: Any,
         *,
-        file_name: str,
+        path: Path,
         stream: Stream,
         activations: ActivationMemory,
         lock: threading.RLock,
         graphs: bool = True,
     ) -> None:
         self._api = api
-        self._file_name = file_name
+        self.path = path
+        self._file_name = path.name
         self._stream = stream
         self._activations = activations
         self._lock = lock
-        self._inputs, self._outputs = read_tensors(api, engine, file_name)
+        self._inputs, self._outputs = read_tensors(api, engine, path.name)
         self._profiles = read_profiles(engine, self._inputs)
         # Up to 8.6 two contexts may not share a profile, and the first one takes it.
         self._limit = _CONTEXTS if api.version >= (10,) else 1
@@ -58,6 +63,7 @@ class TrtEngine:
         self._resources = _Resources(stream, engine)
         self._free = weakref.finalize(self, _free, self._resources)
         self._capture_stream: Stream | None = None
+        self.timer: RunTimer | None = None
         self.graph_refusal: str | None = None if graphs else "graphs are switched off"
         self._resources.contexts.append(self._new_context(first=True))
 
@@ -90,7 +96,8 @@ class TrtEngine:
             if context.key != key or context.generation != self._activations.generation:
                 self._set_up(context, inputs, outputs)
                 context.key = key if outputs is not None else None
-            self._execute(context)
+            with nullcontext() if self.timer is None else self.timer.around(self._stream):
+                self._execute(context)
             written = context.take_outputs() if outputs is None else outputs
             context.mark(inputs, written, self._stream)
             return written

@@ -76,6 +76,11 @@ class LabelPipeline(ABC, Generic[R]):
         self._executor_lock = threading.Lock()
 
     @property
+    def backend(self) -> Backend:
+        """The runtime that runs the networks."""
+        return self._backend
+
+    @property
     def device(self) -> str:
         """Runtime and device, e.g. ``onnxruntime:cpu``."""
         return self._backend.name

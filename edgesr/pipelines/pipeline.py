@@ -60,6 +60,11 @@ class PicturePipeline(ABC):
         return self.package.notes
 
     @property
+    def backend(self) -> Backend:
+        """The runtime that runs the networks."""
+        return self._backend
+
+    @property
     def device(self) -> str:
         """Runtime and device, e.g. ``onnxruntime:cpu``."""
         return self._backend.name

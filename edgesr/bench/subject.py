@@ -1,0 +1,222 @@
+"""One loaded model as a benchmark sees it: run a picture, get the milliseconds of every stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from edgesr.bench.conditions import describe_conditions
+from edgesr.bench.lower import KERNELS, build_lowered
+from edgesr.bench.memory import MemoryWatch
+from edgesr.bench.spec import Spec
+from edgesr.bench.timing import Clock
+from edgesr.engines.base import Backend
+from edgesr.engines.cuda import Device
+from edgesr.engines.cuda_timing import RunTimer
+from edgesr.engines.cudart import CudaRuntime
+from edgesr.engines.trt import TrtBackend
+from edgesr.errors import BackendError, UsageError
+from edgesr.model.package import ModelPackage
+from edgesr.pipelines.chain import Chain
+from edgesr.pipelines.load import Pipeline, load, open_model
+from edgesr.pipelines.pipeline import PicturePipeline
+from edgesr.pipelines.place import chained
+from edgesr.types import Array
+
+_STAGES = {"pre": "pre", "h2d": "h2d", "infer": "compute", "d2h": "d2h", "post": "post"}
+
+
+class Subject(AbstractContextManager["Subject"]):
+    """A model on a device; made by ``open_subject``."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        pipeline: Pipeline,
+        *,
+        precision: str,
+        load_ms: float,
+        build_ms: float | None,
+        memory: MemoryWatch,
+        notes: Sequence[str],
+        clock: Clock,
+    ) -> None:
+        self.spec = spec
+        self.pipeline = pipeline
+        self.precision = precision
+        self.load_ms = load_ms
+        self.build_ms = build_ms
+        self.memory = memory
+        self.notes = (*pipeline.notes, *notes)
+        self._clock = clock
+        self._pictures: Sequence[Array] = ()
+        self._timer: RunTimer | None = None
+
+    @property
+    def scale(self) -> int:
+        """Enlargement in each direction; 1 for models that label pictures."""
+        return self.pipeline.scale if isinstance(self.pipeline, PicturePipeline) else 1
+
+    @property
+    def task(self) -> str:
+        """What the model is for."""
+        return self.pipeline.descriptor.task if isinstance(self.pipeline, PicturePipeline) else self.pipeline.task
+
+    @property
+    def backend(self) -> Backend:
+        """The runtime of the network that makes the result."""
+        return self.pipeline.labels.backend if isinstance(self.pipeline, Chain) else self.pipeline.backend
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that the model is."""
+        return self.pipeline.package.digest if isinstance(self.pipeline, PicturePipeline) else self.pipeline.digest
+
+    @property
+    def output_size(self) -> tuple[int, int, int] | None:
+        """Width, height and channels of the first result; None for labels."""
+        if not isinstance(self.pipeline, PicturePipeline) or not self._pictures:
+            return None
+        h, w, c = self._pictures[0].shape
+        return w * self.scale, h * self.scale, c
+
+    def conditions(self) -> dict[str, str]:
+        """Say what the times hold for."""
+        return describe_conditions(self.backend, self.spec.threads)
+
+    def restore(self, pixels: Array) -> Array:
+        """Make one picture, for quality; only of models that make pictures."""
+        if not isinstance(self.pipeline, PicturePipeline):
+            raise UsageError(f"{self.spec.model} makes no pictures")
+        return self.pipeline(pixels)
+
+    def use(self, pictures: Sequence[Array]) -> None:
+        """Choose the pictures that ``run`` counts, ``(H, W, C)``."""
+        self._pictures = pictures
+
+    def run(self, index: int) -> Mapping[str, float]:
+        """Run one picture and return milliseconds by stage."""
+        picture = self._pictures[index]
+        start = self._clock()
+        pipeline = self.pipeline
+        timings = (pipeline.restore if isinstance(pipeline, PicturePipeline) else pipeline)(picture).timings
+        total = (self._clock() - start) * 1e3
+        stages = {stage: timings[name] for name, stage in _STAGES.items()}
+        stages["pre"] += timings.get("restore", 0.0)
+        if self._timer is not None:
+            compute = self._timer.take()
+            # What the host waited for beyond the kernels are the copy to the device and the launch.
+            stages["h2d"] += max(0.0, stages["compute"] - compute)
+            stages["compute"] = compute
+        return {**stages, "end_to_end": total}
+
+    def time_on_device(self) -> None:
+        """Take ``compute`` from events on the device where there are some."""
+        if isinstance(self.backend, TrtBackend):
+            self._timer = RunTimer()
+            for engine in self.backend.engines:
+                engine.timer = self._timer
+
+    def time_on_host(self) -> None:
+        """Let runs from several threads be, which events of one timer cannot tell apart."""
+        if isinstance(self.backend, TrtBackend):
+            self._timer = None
+            for engine in self.backend.engines:
+                engine.timer = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.pipeline.close()
+
+
+def open_subject(
+    spec: Spec,
+    folder: Path,
+    *,
+    calib: str | None = None,
+    clock: Clock = perf_counter,
+    note: Callable[[str], None] = lambda text: None,
+    tick: Callable[[str, float | None], None] = lambda phase, last: None,
+) -> Subject:
+    """Load a model in the precision that is asked for, made in ``folder`` where the model has another one."""
+    model, notes, build_ms, told = spec.model, [], None, "fp32"
+    options: dict[str, Any] = {**spec.controls, **({"steps": spec.steps} if spec.steps else {})}
+    if chained(spec.model) is None:
+        told = precision_of(open_model(spec.model, expects=spec.expects))
+    wanted = spec.precision or told
+    if wanted in KERNELS:
+        options["precision"] = wanted
+    elif wanted != told:
+        if told != "fp32":
+            raise UsageError(f"{spec.model} is a network in {told}; name its FP32 package to measure it in {wanted}")
+        begin = clock()
+        lowered, accuracy = build_lowered(spec.model, wanted, folder, calib=calib, words=_words(spec.expects))
+        model, build_ms = str(lowered), (clock() - begin) * 1e3
+        notes += [accuracy] if accuracy else []
+    said: list[str] = []
+
+    def remember(text: str) -> None:
+        said.append(text)
+        note(text)
+
+    memory = MemoryWatch(_device_free(spec.device))
+    begin = clock()
+    pipeline = load(
+        model,
+        spec.device,
+        threads=spec.threads,
+        tile=spec.tile,
+        expects=spec.expects if model == spec.model else None,
+        note=remember,
+        tick=tick,
+        **options,
+    )
+    load_ms = (clock() - begin) * 1e3
+    return Subject(
+        spec,
+        pipeline,
+        precision=wanted,
+        load_ms=load_ms,
+        build_ms=build_ms,
+        memory=memory,
+        notes=[*notes, *said],
+        clock=clock,
+    )
+
+
+def _device_free(device: str) -> Callable[[], int] | None:
+    """Return what tells the free bytes of the GPU that ``device`` means; None without one."""
+    kind, _, index = device.partition(":")
+    if kind not in ("auto", "cuda", "tensorrt"):
+        return None
+    try:
+        gpu = Device(CudaRuntime.load(), int(index or 0))
+        _ = gpu.free_memory
+    except BackendError:
+        return None
+    return lambda: gpu.free_memory
+
+
+def precision_of(package: ModelPackage) -> str:
+    """Return the precision that a package says of its network, ``fp32`` where it says nothing."""
+    return str((package.descriptor.precision or {}).get("kind", "fp32"))
+
+
+def three_axes(pixels: Array) -> Array:
+    """Return ``(H, W, C)``."""
+    return pixels if pixels.ndim == 3 else np.asarray(pixels[..., None])
+
+
+def _words(expects: Mapping[str, Any]) -> list[str]:
+    names = {"range": "--range", "layout": "--layout", "color": "--channel-order", "scale": "--scale"}
+    shown = {
+        name: ",".join(f"{n:g}" for n in value) if name == "range" else str(value) for name, value in expects.items()
+    }
+    return [f"{names[name]}={text}" for name, text in shown.items()]

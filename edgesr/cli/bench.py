@@ -1,0 +1,217 @@
+"""``edgesr bench``: latency beside quality and energy, measured so that the figures say what they hold for."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from edgesr import __version__
+from edgesr.bench.machine import describe_machine, open_nvml
+from edgesr.bench.pairs import PicturePair, find_pairs
+from edgesr.bench.pictures import DEFAULT_PICTURE
+from edgesr.bench.plan import Plan, Watchers
+from edgesr.bench.power_mode import Nvpmodel, power_mode
+from edgesr.bench.quality import QualityOptions
+from edgesr.bench.record import Document, Reading, Row
+from edgesr.bench.record_json import to_json, write_document
+from edgesr.bench.resume import finished_rows
+from edgesr.bench.runner import run_benchmark
+from edgesr.bench.single_stream import SECONDS
+from edgesr.bench.spec import Spec, cross
+from edgesr.bench.timing import Protocol
+from edgesr.bench.validity import Limits
+from edgesr.cli.bench_layers import layer_lines
+from edgesr.cli.bench_table import table_lines
+from edgesr.cli.output import note, result, result_json
+from edgesr.cli.run import expectations
+from edgesr.cli.spinner import Spinner
+from edgesr.errors import InputError, UsageError
+from edgesr.image.resample import Kernel
+
+INVALID = 7
+"""Exit code of a benchmark that must not be believed."""
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Measure, or compare two results; return 0, 6 when a model or picture failed, 7 when a row is invalid."""
+    if arguments.compare:
+        from edgesr.cli.bench_compare import compare
+
+        return compare(arguments)
+    if not arguments.model:
+        raise UsageError("name at least one model, or two results with --compare OLD NEW")
+    specs = _specs(arguments)
+    pairs, told = _pairs(arguments)
+    settings = _settings(arguments, pairs, told)
+    with ExitStack() as stack:
+        plan = _plan(arguments, pairs, stack)
+        spinner = stack.enter_context(Spinner(quiet=arguments.json))
+        nvpmodel = Nvpmodel()
+        stack.enter_context(power_mode(arguments.power_mode, nvpmodel, note=note))
+        machine = _machine(arguments, nvpmodel)
+        finished = _finished(arguments, specs, machine, settings)
+        if not arguments.json:
+            spinner.note(told)
+        document = _measure(arguments, specs, plan, spinner, machine=machine, settings=settings, finished=finished)
+    return _report(arguments, document)
+
+
+def _measure(
+    arguments: argparse.Namespace,
+    specs: list[Spec],
+    plan: Plan,
+    spinner: Spinner,
+    *,
+    machine: dict[str, Reading],
+    settings: dict[str, Any],
+    finished: dict[int, Row],
+) -> Document:
+    missing = [number for number in range(len(specs)) if number not in finished]
+    rows = dict(finished)
+    created = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    document = Document(created, __version__, machine, settings, ())
+
+    def keep(row: Row) -> None:
+        rows[missing[len(rows) - len(finished)]] = row
+        if arguments.output:
+            write_document(
+                replace(document, rows=tuple(rows[number] for number in sorted(rows))), Path(arguments.output)
+            )
+
+    watchers = Watchers(
+        note=spinner.note,
+        tick=spinner.tick,
+        progress=lambda title, share: spinner.tick(_phase(title, share), None),
+        row=keep,
+    )
+    run_benchmark([specs[number] for number in missing], plan, watchers)
+    return replace(document, rows=tuple(rows[number] for number in sorted(rows)))
+
+
+def _report(arguments: argparse.Namespace, document: Document) -> int:
+    if arguments.json:
+        result_json(to_json(document))
+    else:
+        for line in (*table_lines(document), *layer_lines(document)):
+            result(line)
+    if arguments.output:
+        note(f"all samples are in {arguments.output}")
+    statuses = {row.status for row in document.rows}
+    is_short = any((row.quality or {}).get("failures") for row in document.rows)
+    if "failed" in statuses or is_short:
+        return InputError.exit_code
+    return INVALID if "invalid" in statuses else 0
+
+
+def _specs(arguments: argparse.Namespace) -> list[Spec]:
+    specs = cross(
+        tuple(arguments.model),
+        tuple(arguments.precision),
+        tuple(arguments.steps),
+        tuple(arguments.tile),
+        device=arguments.device,
+        threads=arguments.threads,
+        expects=expectations(arguments),
+    )
+    if len({str(spec.asked) for spec in specs}) < len(specs):
+        raise UsageError("a model is named twice; name each once")
+    return specs
+
+
+def _pairs(arguments: argparse.Namespace) -> tuple[list[PicturePair], str]:
+    """Return the pictures and a sentence about them."""
+    images, low, high, kernel = arguments.images, arguments.lr, arguments.hr, arguments.downscale
+    if images and (low or high):
+        raise UsageError("--images is for inputs alone; give it without --lr and --hr")
+    if low and kernel:
+        raise UsageError("--downscale makes inputs of references; leave it out, or leave out --lr")
+    if images or low or high:
+        made: Kernel | None = kernel or (None if images or low else "cubic")
+        if images:
+            low, high = (None, images) if kernel else (images, None)
+        pairs = find_pairs(low=low, high=high, kernel=made, limit=arguments.limit)
+        how = f"inputs made of references by {made}" if made else "inputs as given"
+        references = "" if any(pair.high for pair in pairs) else ", without references: no PSNR, SSIM, LPIPS"
+        return pairs, f"{len(pairs)} pictures, {how}{references}"
+    if kernel is None:
+        kernel = "cubic"
+    pairs = find_pairs(high=DEFAULT_PICTURE, kernel=kernel)
+    return pairs, (
+        f"no pictures were given: the example chest X-ray is the reference, its input is made by {kernel}; give yours "
+        "with --images, or --lr and --hr"
+    )
+
+
+def _settings(arguments: argparse.Namespace, pairs: list[PicturePair], told: str) -> dict[str, Any]:
+    """Return what the figures depend on beside the machine and the rows' own settings."""
+    return {
+        "pictures": [pair.name for pair in pairs],
+        "pictures_told": told,
+        "downscale": pairs[0].kernel if pairs else None,
+        "duration_s": _duration(arguments),
+        "least_count": _count(arguments),
+        "warmup_s": arguments.warmup,
+        "max_cv_percent": arguments.max_cv,
+        "mlperf": arguments.mlperf,
+        "power_mode": arguments.power_mode,
+    }
+
+
+def _plan(arguments: argparse.Namespace, pairs: list[PicturePair], stack: ExitStack) -> Plan:
+    quality = None
+    if not arguments.no_quality:
+        lpips = None
+        if arguments.lpips:
+            from edgesr.bench.metrics import Lpips
+
+            lpips = stack.enter_context(Lpips(arguments.lpips))
+        quality = QualityOptions(lpips=lpips)
+    return Plan(
+        pairs,
+        Protocol(duration=_duration(arguments), least=_count(arguments), warmup=arguments.warmup),
+        Limits(cv=arguments.max_cv / 100),
+        quality,
+        streams=arguments.streams,
+        mlperf=arguments.mlperf,
+        layers=arguments.layers,
+        calib=arguments.calib,
+    )
+
+
+def _machine(arguments: argparse.Namespace, nvpmodel: Nvpmodel) -> dict[str, Reading]:
+    kind, _, index = arguments.device.partition(":")
+    nvml, _why = open_nvml(int(index) if index.isdigit() else 0)
+    try:
+        return describe_machine(nvml=nvml, nvpmodel=nvpmodel, with_cuda=kind in ("auto", "cuda", "tensorrt"))
+    finally:
+        if nvml is not None:
+            nvml.close()
+
+
+def _finished(
+    arguments: argparse.Namespace, specs: list[Spec], machine: dict[str, Reading], settings: dict[str, Any]
+) -> dict[int, Row]:
+    if not arguments.resume:
+        return {}
+    if not arguments.output:
+        raise UsageError("--resume goes on with the file of -o FILE; name it")
+    found = finished_rows(Path(arguments.output), specs, machine, settings)
+    if found:
+        note(f"{len(found)} of {len(specs)} rows are taken from {arguments.output}")
+    return found
+
+
+def _duration(arguments: argparse.Namespace) -> float:
+    return float(arguments.duration or (SECONDS if arguments.mlperf else 10.0))
+
+
+def _count(arguments: argparse.Namespace) -> int:
+    return int(arguments.count or (64 if arguments.mlperf else 10))
+
+
+def _phase(title: str, share: float) -> str:
+    return f"{title}: {share:.0%}" if share else f"{title}: warming up"
