@@ -89,7 +89,10 @@ def measure_entries(entries: Sequence[Entry], plan: Plan, told: Watchers) -> Non
             continue
         entry.quality = quality.document()
         if quality.failures:
-            entry.notes += [f"failed on {name}: {reason}" for name, reason in quality.failures.items()]
+            # What could not be read at all was told before.
+            told_before = [note.removeprefix("not timed: ") for note in entry.notes]
+            failures = {name: reason for name, reason in quality.failures.items() if reason not in told_before}
+            entry.notes += [f"failed on {name}: {reason}" for name, reason in failures.items()]
             if not quality.rows:
                 entry.error = InputError(f"all pictures failed: {next(iter(quality.failures.values()))}")
                 continue

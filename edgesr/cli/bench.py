@@ -12,28 +12,28 @@ from typing import Any
 from edgesr import __version__
 from edgesr.bench.machine import describe_machine, open_nvml
 from edgesr.bench.pairs import PicturePair, find_pairs
+from edgesr.bench.pareto import Budget
 from edgesr.bench.pictures import DEFAULT_PICTURE
 from edgesr.bench.plan import Plan, Watchers
 from edgesr.bench.power_mode import Nvpmodel, power_mode
 from edgesr.bench.quality import QualityOptions
 from edgesr.bench.record import Document, Reading, Row
-from edgesr.bench.record_json import to_json, write_document
+from edgesr.bench.record_json import write_document
+from edgesr.bench.report.exhibits import Exhibit, collect
 from edgesr.bench.resume import finished_rows
 from edgesr.bench.runner import run_benchmark
 from edgesr.bench.single_stream import SECONDS
 from edgesr.bench.spec import Spec, cross
 from edgesr.bench.timing import Protocol
 from edgesr.bench.validity import Limits
-from edgesr.cli.bench_layers import layer_lines
-from edgesr.cli.bench_table import table_lines
-from edgesr.cli.output import note, result, result_json
+from edgesr.cli.bench_output import give
+from edgesr.cli.output import note
 from edgesr.cli.run import expectations
 from edgesr.cli.spinner import Spinner
-from edgesr.errors import InputError, UsageError
+from edgesr.errors import UsageError
 from edgesr.image.resample import Kernel
-
-INVALID = 7
-"""Exit code of a benchmark that must not be believed."""
+from edgesr.pipelines.load import Pipeline
+from edgesr.pipelines.pipeline import PicturePipeline
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -44,6 +44,7 @@ def execute(arguments: argparse.Namespace) -> int:
         return compare(arguments)
     if not arguments.model:
         raise UsageError("name at least one model, or two results with --compare OLD NEW")
+    budget = Budget.parse(arguments.budget) if arguments.budget else None
     specs = _specs(arguments)
     pairs, told = _pairs(arguments)
     settings = _settings(arguments, pairs, told)
@@ -56,8 +57,9 @@ def execute(arguments: argparse.Namespace) -> int:
         finished = _finished(arguments, specs, machine, settings)
         if not arguments.json:
             spinner.note(told)
-        document = _measure(arguments, specs, plan, spinner, machine=machine, settings=settings, finished=finished)
-    return _report(arguments, document)
+        document = Document(_now(), __version__, machine, settings, ())
+        document, exhibits = _measure(arguments, specs, plan, spinner, document, finished=finished)
+    return give(arguments, document, exhibits, budget)
 
 
 def _measure(
@@ -65,46 +67,33 @@ def _measure(
     specs: list[Spec],
     plan: Plan,
     spinner: Spinner,
+    document: Document,
     *,
-    machine: dict[str, Reading],
-    settings: dict[str, Any],
     finished: dict[int, Row],
-) -> Document:
+) -> tuple[Document, list[Exhibit]]:
+    """Measure what is missing; the file of -o is written again after every row."""
     missing = [number for number in range(len(specs)) if number not in finished]
     rows = dict(finished)
-    created = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    document = Document(created, __version__, machine, settings, ())
+    exhibits: list[Exhibit] = []
+
+    def filled() -> Document:
+        return replace(document, rows=tuple(rows[number] for number in sorted(rows)))
 
     def keep(row: Row) -> None:
         rows[missing[len(rows) - len(finished)]] = row
         if arguments.output:
-            write_document(
-                replace(document, rows=tuple(rows[number] for number in sorted(rows))), Path(arguments.output)
-            )
+            write_document(filled(), Path(arguments.output))
 
-    watchers = Watchers(
-        note=spinner.note,
-        tick=spinner.tick,
-        progress=lambda title, share: spinner.tick(_phase(title, share), None),
-        row=keep,
-    )
+    def show(number: int, pipeline: Pipeline) -> None:
+        if arguments.html and isinstance(pipeline, PicturePipeline):
+            exhibits.extend(collect(missing[number], pipeline, plan.pairs, note=spinner.note))
+
+    def progress(title: str, share: float) -> None:
+        spinner.tick(f"{title}: {share:.0%}" if share else f"{title}: warming up", None)
+
+    watchers = Watchers(note=spinner.note, tick=spinner.tick, progress=progress, row=keep, measured=show)
     run_benchmark([specs[number] for number in missing], plan, watchers)
-    return replace(document, rows=tuple(rows[number] for number in sorted(rows)))
-
-
-def _report(arguments: argparse.Namespace, document: Document) -> int:
-    if arguments.json:
-        result_json(to_json(document))
-    else:
-        for line in (*table_lines(document), *layer_lines(document)):
-            result(line)
-    if arguments.output:
-        note(f"all samples are in {arguments.output}")
-    statuses = {row.status for row in document.rows}
-    is_short = any((row.quality or {}).get("failures") for row in document.rows)
-    if "failed" in statuses or is_short:
-        return InputError.exit_code
-    return INVALID if "invalid" in statuses else 0
+    return filled(), exhibits
 
 
 def _specs(arguments: argparse.Namespace) -> list[Spec]:
@@ -213,5 +202,5 @@ def _count(arguments: argparse.Namespace) -> int:
     return int(arguments.count or (64 if arguments.mlperf else 10))
 
 
-def _phase(title: str, share: float) -> str:
-    return f"{title}: {share:.0%}" if share else f"{title}: warming up"
+def _now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

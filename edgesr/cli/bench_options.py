@@ -40,6 +40,14 @@ def add_bench(commands: Any, parents: list[Parser]) -> None:
     _add_protocol(bench.add_argument_group("protocol"))
     group = bench.add_argument_group("results")
     group.add_argument("--output", "-o", type=filled, metavar="FILE", help="write all samples as a JSON file")
+    group.add_argument("--markdown", type=filled, metavar="FILE", help="write the table as Markdown")
+    group.add_argument("--html", type=filled, metavar="FILE", help="write one page with plots and pictures")
+    group.add_argument(
+        "--budget", type=filled, metavar="COST", help="recommend the best picture within it, e.g. 30ms or 2J"
+    )
+    group.add_argument(
+        "--min-psnr", type=_positive("decibels"), metavar="DB", help="recommend the fastest that reaches it"
+    )
     group.add_argument("--resume", action="store_true", help="go on with the file of -o: measure what is missing in it")
 
 

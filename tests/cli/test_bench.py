@@ -40,7 +40,7 @@ def test_without_pictures_the_example_is_used_and_that_is_said(run, steady, pack
     assert code == 0
     assert "no pictures were given: the example chest X-ray" in err
     assert "median ms" in out
-    assert "onnxruntime:cpu" in out
+    assert "times on onnxruntime:cpu: graph none" in out
 
 
 def test_json_is_one_document_and_the_file_holds_the_same(run, steady, package, tmp_path):
@@ -85,9 +85,9 @@ def test_pairs_of_different_sizes_are_told_and_the_rest_is_measured(run, steady,
         for name, extra in (("a", 0), ("b", 7 if folder == "hr" else 0)):
             pixels = np.full((side + extra, side, 1), 99, np.uint8)
             write(tmp_path / folder / f"{name}.png", Picture((pixels,), Metadata(format="PNG")))
-    code, out, _ = run(package, *QUICK, "--lr", tmp_path / "lr", "--hr", tmp_path / "hr")
+    code, out, err = run(package, *QUICK, "--lr", tmp_path / "lr", "--hr", tmp_path / "hr")
     assert code == 6
-    assert "b: the reference is 32 x 39" in out
+    assert err.count("b: the reference is 32 x 39") == 1
     assert "median ms" in out
 
 
@@ -137,3 +137,20 @@ def test_two_results_are_compared(run, tmp_path):
     assert out.startswith("faster  -19.8 %")
     code, out, _ = run("--compare", new, old, "--json")
     assert json.loads(out)["rows"][0]["verdict"] == "slower"
+
+
+def test_one_row_is_recommended_and_files_are_written(run, steady, package, tmp_path):
+    words = ["--budget", "30s", "--markdown", tmp_path / "r.md", "--html", tmp_path / "r.html"]
+    code, out, _ = run(package, *QUICK, *words)
+    assert code == 0
+    assert "recommended: tiny" in out
+    assert "## Machine" in (tmp_path / "r.md").read_text()
+    page = (tmp_path / "r.html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert "data:image/png" in page
+    code, out, _ = run(package, *QUICK, "--min-psnr", "90")
+    assert code == 0
+    assert "nothing can" in out
+    code, _, err = run(package, *QUICK, "--budget", "cheap")
+    assert code == 2
+    assert "a budget is a number" in err
