@@ -13,6 +13,7 @@ BENCHMARKS = {
     "runtime": "benchmarks.runtime",
     "published": "benchmarks.published",
     "build": "benchmarks.builds",
+    "soak": "benchmarks.soak",
 }
 
 

@@ -97,7 +97,7 @@ def _only_source(arguments: argparse.Namespace) -> Address:
     address = parse_source(arguments.input[0])
     if address.kind == "pictures" and not is_folder(address.target) and not is_pattern(address.target):
         raise UsageError(
-            f"{address}: is one picture, which makes no video; give -o NAME.png, or a folder or frames/%05d.png as input"
+            f"{address}: is one picture, which makes no video; give -o NAME.png, or a folder of pictures as input"
         )
     return address
 
