@@ -17,8 +17,8 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: object) -> None:
         super().__init__(allow_abbrev=False, **options)  # type: ignore[arg-type]
-        # What looks like a negative number is a value, also in pairs: --range -1,1.
-        self._negative_number_matcher = re.compile(r"-\.?\d")
+        # What looks like a negative number is a value, also in pairs: --range -1,1; so is standard input: -?format=y4m.
+        self._negative_number_matcher = re.compile(r"-\.?\d|-\?")
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError with ``message`` and the closest known word."""

@@ -11,7 +11,7 @@ from edgesr.errors import UsageError
 from edgesr.media.address import Address
 from edgesr.media.frame import Color
 from edgesr.media.library import Through
-from edgesr.media.parse import parse_sink, parse_source
+from edgesr.media.parse import parse_path, parse_sink, parse_source
 from edgesr.media.places import is_y4m
 from edgesr.media.readers import reader_opener
 from edgesr.media.sink import Sink
@@ -41,7 +41,7 @@ def open_source(
     _check_color(color)
     if not timeout > 0 or reconnect < 0:
         raise UsageError(f"timeout must be above 0 and reconnect not below, got {timeout} and {reconnect}")
-    address = parse_source(os.fspath(uri))
+    address = parse_source(uri) if isinstance(uri, str) else parse_path(uri)
     patience = Patience(timeout=timeout, attempts=reconnect)
     opener, path = reader_opener(address, color, timeout, through)
     return Source(opener, str(address), is_live=address.is_live, patience=patience, note=note, path=path)
@@ -66,7 +66,7 @@ def open_sink(
     A sink that takes no frame for ``timeout`` seconds is an InputError. ``through`` as for ``open_source``.
     """
     _check_color(color)
-    address = parse_sink(os.fspath(uri))
+    address = parse_sink(uri) if isinstance(uri, str) else parse_path(uri)
     if (codec is not None or bitrate is not None) and (address.kind not in ("video", "rtp", "rtsp") or is_y4m(address)):
         raise UsageError(f"{address}: takes no codec and no bitrate, they are for video files and streams")
     rate = None if fps is None else Fraction(fps).limit_denominator(1001)

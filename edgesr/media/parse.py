@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import stat
 from collections.abc import Mapping
@@ -87,7 +88,15 @@ def _exists(text: str) -> bool:
 
 def is_pipeline(text: str) -> bool:
     """Tell whether ``text`` is a GStreamer pipeline without its scheme."""
-    return " ! " in text and not _SCHEME.match(text)
+    return " ! " in text and not _SCHEME.match(text) and not _exists(text)
+
+
+def parse_path(path: os.PathLike[str]) -> Address:
+    """Return the address of a file or folder, whatever its name looks like."""
+    text = os.fspath(path)
+    if _NUMBERED.search(text) and not _exists(text):
+        return Address("sequence", text)
+    return Address("video" if Path(text).suffix.lower() in VIDEO_SUFFIXES else "pictures", text)
 
 
 def _parse(text: str, schemes: tuple[str, ...]) -> Address:
@@ -164,9 +173,7 @@ def _file(text: str) -> Address:
         kind: Kind = "sequence" if _NUMBERED.search(path) else "pictures"
         if Path(path).suffix.lower() not in VIDEO_SUFFIXES:
             return Address(kind, path, _options(kind, query, path))
-    if _NUMBERED.search(text) and not _exists(text):
-        return Address("sequence", text)
-    return Address("video" if Path(text).suffix.lower() in VIDEO_SUFFIXES else "pictures", text)
+    return parse_path(Path(text))
 
 
 def _options(kind: Kind, text: str, place: str) -> Mapping[str, str]:
