@@ -30,7 +30,7 @@ ALLOWED = {
     "bench": BASE | {"model", "image", "schedule", "device", "engines", "compile", "pipelines", "__init__"},
     "tune": BASE | {"model", "image", "schedule", "device", "engines", "compile", "pipelines"},
     "media": BASE | {"model", "image", "device", "pipelines"},
-    "doctor": BASE | {"model", "image", "device", "engines"},
+    "doctor": BASE | {"model", "image", "device", "engines", "media"},
     "cli": BASE
     | {"model", "image", "schedule", "device", "engines", "compile", "pipelines", "media", "bench", "tune", "doctor"}
     | {"__init__"},

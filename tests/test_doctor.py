@@ -367,3 +367,25 @@ def test_the_command_prints_json_about_this_machine(capsys):
     names = [check["name"] for check in document["checks"]]
     assert {"python", "machine", "memory", "numpy", "onnxruntime", "cache"} <= set(names)
     assert not [check for check in document["checks"] if "this check failed" in check["detail"]]
+
+
+def test_the_library_in_use_for_video_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from edgesr.doctor import video
+    from edgesr.media.gst import GStreamer
+
+    def look(gstreamer: GStreamer | None, **packages: str) -> Check:
+        monkeypatch.setattr(video, "find_gstreamer", lambda: gstreamer)
+        (check,) = video.check_video(DESKTOP, Fake(installed=packages), Path("/"))
+        return check
+
+    monkeypatch.setattr(GStreamer, "has", lambda self, element: element in ("x264enc", "avenc_ffv1"))
+    both = look(GStreamer("gst-launch-1.0", "1.24.2"), av="17.1.0")
+    assert both.status == "ok"
+    assert both.detail.startswith(
+        "GStreamer 1.24.2 in a child process; encodes H.264 by x264enc, FFV1 by avenc_ffv1; PyAV"
+    )
+    assert look(None, av="17.1.0").detail.startswith("PyAV 17.1.0: files")
+    neither = look(None)
+    assert (neither.status, "pip install 'edgesr[video]'" in neither.remedy) == ("info", True)
+    monkeypatch.setattr(GStreamer, "has", lambda self, element: False)
+    assert "encodes nothing" in look(GStreamer("gst-launch-1.0", "1.24.2")).detail

@@ -15,6 +15,7 @@ from edgesr.doctor.libraries import check_libraries, check_opencv
 from edgesr.doctor.runtime import check_onnxruntime, check_tensorrt
 from edgesr.doctor.storage import check_folders, check_models
 from edgesr.doctor.system import check_jetpack, check_machine, check_memory, check_python
+from edgesr.doctor.video import check_video
 
 _CHECKS = {
     "python": check_python,
@@ -23,6 +24,7 @@ _CHECKS = {
     "memory": check_memory,
     "libraries": check_libraries,
     "opencv": check_opencv,
+    "video": check_video,
     "onnxruntime": check_onnxruntime,
     "tensorrt": check_tensorrt,
     "folders": check_folders,
