@@ -18,6 +18,8 @@ from edgesr.media.port import StallError
 from edgesr.types import Array
 
 _FINISH_SECONDS = 60.0
+_LEAVE_SECONDS = 2.0
+"""A stream or display has nothing to finish; some of their elements never end by themselves."""
 
 
 class GstReader:
@@ -114,12 +116,15 @@ class GstReader:
     def _end(self) -> None:
         if self._is_closed:
             return
-        if self._child.finish(5.0) is None:
+        code = self._child.finish(5.0)
+        if code is None:
             self._child.stop()
         self._is_closed = True
         said = self._child.complaint
         if said:
             raise InputError(f"{self._name}: {self._explain(said)}")
+        if code:
+            raise InputError(f"{self._name}: the pipeline ended with code {code}")
         if self._count == 0:
             raise InputError(f"{self._name}: ended without a frame; GStreamer gave no reason")
 
@@ -136,11 +141,13 @@ class GstWriter:
         name: str,
         pixels: str = "RGB",
         timeout: float = 10.0,
+        is_file: bool = True,
         explain: Callable[[str], str] = lambda text: text,
     ) -> None:
         self._name = name
         self._explain = explain
         self._timeout = timeout
+        self._is_file = is_file
         self._video = video
         self._has_padding = pixels == "BGRx"
         self._child = Child(gstreamer, ["gdpdepay", "!", *words], reads=False)
@@ -171,9 +178,11 @@ class GstWriter:
         if self._is_closed:
             return
         self._is_closed = True
-        code = self._child.finish(_FINISH_SECONDS)
+        code = self._child.finish(_FINISH_SECONDS if self._is_file else _LEAVE_SECONDS)
         if code is None:
             self._child.stop()
+            if not self._is_file:
+                return
             raise InputError(f"{self._name}: was not finished within {_FINISH_SECONDS:.0f} s and may be incomplete")
         if self._child.complaint or code:
             raise self._failure()

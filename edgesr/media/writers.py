@@ -58,6 +58,7 @@ def writer_opener(
             name=str(place),
             pixels=pipeline.pixels,
             timeout=timeout,
+            is_file=place.kind in ("video", "gst"),
             explain=explain,
         )
 
