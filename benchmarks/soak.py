@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(text)
     arguments.out.mkdir(parents=True, exist_ok=True)
     stem = f"soak-{soak.environment.date}-{soak.environment.kind}"
-    (arguments.out / f"{stem}.json").write_text(json.dumps(asdict(soak), indent=1) + "\n")
+    (arguments.out / f"{stem}.json").write_text(json.dumps(asdict(soak), default=str) + "\n")
     (arguments.out / f"{stem}.md").write_text(text)
 
 

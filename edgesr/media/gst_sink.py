@@ -17,6 +17,8 @@ from edgesr.media.frame import VideoFormat, matrix_of
 from edgesr.media.gst import GStreamer, quoted
 from edgesr.media.gst_source import pipeline_words
 
+_LEAST_FFV1 = 16
+"""Pixels; avenc_ffv1 of GStreamer 1.22 encodes pictures of few rows as black."""
 _MUXERS = {".mp4": "mp4mux", ".m4v": "mp4mux", ".mov": "qtmux", ".mkv": "matroskamux", ".webm": "webmmux"}
 
 
@@ -49,6 +51,11 @@ def sink_pipeline(
     chosen = codec_for(address, codec)
     if chosen.is_subsampled:
         check_even(video, chosen.label)
+    if chosen.name == "ffv1" and min(video.width, video.height) < _LEAST_FFV1:
+        raise InputError(
+            f"GStreamer's FFV1 encoder loses frames below {_LEAST_FFV1} pixels a side, these are {video}; "
+            "write pictures (frames/%05d.png)"
+        )
     live = address.kind in ("rtp", "rtsp")
     encode = _encoder(chosen, gstreamer, video, bitrate=bitrate, hardware=encoder, live=live)
     if address.kind == "rtp":

@@ -91,7 +91,7 @@ def test_colours_are_encoded_with_their_label(tmp_path: Path, through: Through, 
 
 
 @pytest.mark.parametrize("through", BOTH)
-@pytest.mark.parametrize("size", [(47, 63), (1, 3), (48, 64)])
+@pytest.mark.parametrize("size", [(47, 63), (17, 16), (48, 64)])
 def test_ffv1_gives_back_every_pixel_of_every_size_with_its_time(
     tmp_path: Path, through: Through, size: tuple[int, int]
 ) -> None:
@@ -117,6 +117,13 @@ def test_odd_sizes_are_refused_where_colour_has_half_the_resolution(tmp_path: Pa
     said = r"H.264 takes even sizes only, the frames are 63 x 48; .*--codec ffv1"
     with pytest.raises(InputError, match=said), open_sink(tmp_path / "a.mp4", through=through) as sink:
         sink.write(np.zeros((48, 63, 3), np.uint8))
+
+
+@needs_element("avenc_ffv1")
+def test_sizes_that_the_encoder_of_gstreamer_blackens_are_refused(tmp_path: Path) -> None:
+    said = "loses frames below 16 pixels a side, these are 20 x 3; write pictures"
+    with pytest.raises(InputError, match=said), open_sink(tmp_path / "a.mkv", codec="ffv1") as sink:
+        sink.write(np.zeros((3, 20, 3), np.uint8))
 
 
 @needs_element("x264enc", "mp4mux")
