@@ -99,7 +99,9 @@ def test_the_readme_commands_run_as_written(commands, installed, workplace):
         done = subprocess.run(
             command, shell=True, cwd=workplace, env=installed, capture_output=True, text=True, check=False
         )
-        accepted = (0, 3) if command == "edgesr doctor" else (0,)
+        # A machine without everything, and one that is too busy to be measured, are no faults of the commands.
+        others = {"edgesr doctor": 3, "edgesr bench cxr-x4-fast --duration 2s -o bench.json --html bench.html": 7}
+        accepted = (0, others.get(command, 0))
         assert done.returncode in accepted, f"{command}\n{done.stdout}{done.stderr}"
         assert "Traceback" not in done.stderr
 
