@@ -13,6 +13,7 @@ from edgesr import __version__
 from edgesr.cli.jobs import Job
 from edgesr.image import Metadata, Picture, open_writer
 from edgesr.image.convert import from_float
+from edgesr.image.formats import PARAMETRIC_MAP
 from edgesr.image.heat import FULL, heat_overlay
 from edgesr.image.writer import RowWriter
 from edgesr.pipelines.pipeline import PicturePipeline
@@ -20,24 +21,31 @@ from edgesr.types import Array, FloatArray
 
 
 class ErrorMaps:
-    """A 16-bit map of the error bound or deviation, and an overlay that shows it as heat; a context manager."""
+    """A map of the error bound or deviation, and an overlay that shows it as heat; a context manager.
+
+    The map is 16-bit, or, beside a DICOM picture, a DICOM Parametric Map in stored values of that picture.
+    """
 
     def __init__(
         self, job: Job, picture: Picture, restorer: PicturePipeline, *, with_map: bool, with_heat: bool
     ) -> None:
         h, w, _ = picture.frames[0].shape
-        size = (h * restorer.scale, w * restorer.scale, len(picture.frames))
+        self._size = (h * restorer.scale, w * restorer.scale, len(picture.frames))
+        self._is_dicom = job.error_map.suffix == ".dcm"
+        self._full = np.float32(np.iinfo(picture.frames[0].dtype).max) if self._is_dicom else np.float32(1.0)
+        self._dicom = picture.metadata.dicom
         self._stack = ExitStack()
         self._map: RowWriter | None = None
         self._heat: RowWriter | None = None
-        meaning = _meaning(restorer)
+        meaning = meaning_of(restorer)
         try:
             if with_map:
-                text = f"{meaning}, 65535 = full range of the picture"
-                self._map = self._open(job.error_map, size, 1, np.dtype(np.uint16), text)
+                self._map = self._open_map(job.error_map, meaning, restorer)
             if with_heat:
                 text = f"the picture in grey, coloured by the {meaning}; strongest from {FULL:.2%} of the full range on"
-                self._heat = self._open(job.heat_map, size, 3, np.dtype(np.uint8), text)
+                self._heat = self._open(
+                    job.heat_map, 3, np.uint8, {"Description": text, "Comment": text, "Title": "error as heat"}
+                )
         except BaseException as error:
             self._stack.__exit__(type(error), error, None)
             raise
@@ -48,7 +56,8 @@ class ErrorMaps:
         if bound is None:
             return
         if self._map is not None:
-            self._map.write(from_float(bound[..., None], np.dtype(np.uint16)))
+            values = bound[..., None]
+            self._map.write(values * self._full if self._is_dicom else from_float(values, np.dtype(np.uint16)))
         if self._heat is not None:
             self._heat.write(heat_overlay(rows, bound))
 
@@ -72,10 +81,26 @@ class ErrorMaps:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
+    def _open_map(self, path: Path, meaning: str, restorer: PicturePipeline) -> RowWriter:
+        if not self._is_dicom:
+            return self._open(path, 1, np.uint16, {"Description": f"{meaning}, 65535 = full range of the picture"})
+        descriptor = restorer.descriptor
+        settings = ", ".join(f"{name}={value}" for name, value in restorer.settings().items())
+        is_bound = descriptor.uncertainty is not None
+        quantity = "BOUND Predicted bound of the absolute error" if is_bound else "SD Standard deviation of samples"
+        text = {
+            "Title": "error bound" if is_bound else "standard deviation of samples",
+            "Description": f"{meaning}; {descriptor.name} {descriptor.version}, {settings}; not a measurement",
+            "Model": descriptor.name,
+            "Version": descriptor.version,
+            "Quantity": quantity,
+        }
+        return self._open(path, 1, np.float32, text, PARAMETRIC_MAP)
+
     def _open(
-        self, path: Path, size: tuple[int, int, int], channels: int, dtype: np.dtype[Any], text: str
+        self, path: Path, channels: int, dtype: type[Any], text: dict[str, str], format: str | None = None
     ) -> RowWriter:
-        height, width, frames = size
+        height, width, frames = self._size
         writer = open_writer(
             path,
             height=height,
@@ -83,17 +108,24 @@ class ErrorMaps:
             channels=channels,
             dtype=dtype,
             frames=frames,
-            metadata=Metadata(format="PNG", text={"Description": text, "Software": f"edgesr {__version__}"}),
+            metadata=Metadata(
+                format="DICOM" if self._is_dicom else "PNG",
+                text={**text, "Software": f"edgesr {__version__}"},
+                dicom=self._dicom if self._is_dicom else None,
+            ),
+            format=format,
         )
         return self._stack.enter_context(writer)
 
 
-def _meaning(restorer: PicturePipeline) -> str:
+def meaning_of(restorer: PicturePipeline) -> str:
+    """Return what the numbers of the map are."""
     uncertainty = restorer.descriptor.uncertainty
     samples = restorer.settings().get("samples", 1)
     if uncertainty is None:
         return f"standard deviation of {samples} samples"
-    drawn = f" from the deviation of {samples} samples" if samples > 1 else ""
+    source = "the detail of the picture and " if uncertainty.link is not None else ""
+    drawn = f" from {source}the deviation of {samples} samples" if samples > 1 else ""
     return (
         f"predicted bound of the absolute error{drawn}, calibrated so that it covers "
         f"{uncertainty.coverage:.0%} of the pixels"

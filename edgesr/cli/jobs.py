@@ -14,6 +14,7 @@ from edgesr.errors import InputError, UsageError
 from edgesr.image.formats import SUFFIXES as WRITABLE
 from edgesr.pipelines.sources import SUFFIXES, find_pictures, is_dicom, is_folder, is_pattern
 
+_MAPS = {".tif": ".tif", ".tiff": ".tif", ".dcm": ".dcm", ".dicom": ".dcm"}
 # Formats that cannot hold what comes out of a network without loss are written as PNG unless asked for by name.
 _TO_PNG = frozenset((".jpg", ".jpeg", ".jpe", ".webp"))
 
@@ -33,8 +34,8 @@ class Job:
 
     @property
     def error_map(self) -> Path:
-        """Where the predicted error is written when it is asked for: TIFF beside formats of many frames, else PNG."""
-        suffix = ".tif" if self.target.suffix.lower() in (".tif", ".tiff", ".dcm", ".dicom") else ".png"
+        """Where the predicted error is written when it is asked for: DICOM beside DICOM, TIFF beside TIFF, else PNG."""
+        suffix = _MAPS.get(self.target.suffix.lower(), ".png")
         return self.target.with_name(f"{self.target.stem}_uncertainty{suffix}")
 
     @property

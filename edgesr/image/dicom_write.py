@@ -39,7 +39,8 @@ def refuse_misfit(layout: Layout, metadata: Metadata) -> None:
     source = metadata.dicom
     if not isinstance(source, DicomSource):
         raise InputError("DICOM can only be written from a DICOM source, whose patient and study it needs; write PNG")
-    if layout.frames != source.frames or layout.channels != source.channels:
+    is_coloured = layout.channels == 3 and layout.dtype == np.uint8
+    if layout.frames != source.frames or not (layout.channels == source.channels or is_coloured):
         raise InputError(
             f"the DICOM source has {source.frames} frames of {source.channels} channels, "
             f"got {layout.frames} of {layout.channels}; write PNG or TIFF"
@@ -154,15 +155,12 @@ def _describe(new: Dataset, old: Dataset, source: DicomSource, layout: Layout, t
     new.ImageType = ["DERIVED", "SECONDARY", *kinds[2:]]
     provenance = "; ".join(value for value in (text.get("Comment", ""), text.get("Software", "")) if value)
     new.DerivationDescription = (provenance or f"enlarged x{scale:g} by edgesr")[:1024]
-    new.DerivationCodeSequence = [_code("113085", "Spatial resampling")]
-    series = " ".join(
-        part for part in (str(old.get("SeriesDescription") or ""), f"enlarged x{scale:g} (edgesr)") if part
-    )
-    new.SeriesDescription = series[-64:]
+    new.DerivationCodeSequence = [code_item("113085", "Spatial resampling")]
+    new.SeriesDescription = series_description(old, text.get("Title", f"enlarged x{scale:g}"))
     if old.get("SOPInstanceUID") and old.get("SOPClassUID"):
-        new.SourceImageSequence = [_reference(old)]
+        new.SourceImageSequence = [source_reference(old)]
     equipment = dicom.new_dataset(Manufacturer="edgesr", ContributionDescription="Enlargement by a neural network")
-    equipment.PurposeOfReferenceCodeSequence = [_code("109102", "Processing Equipment")]
+    equipment.PurposeOfReferenceCodeSequence = [code_item("109102", "Processing Equipment")]
     if "Software" in text:
         equipment.SoftwareVersions = text["Software"][:64]
     new.ContributingEquipmentSequence = [*(old.get("ContributingEquipmentSequence") or []), equipment]
@@ -204,11 +202,18 @@ def _describe_radiograph(new: Dataset, source: DicomSource) -> None:
         new.PixelIntensityRelationshipSign = -int(new.PixelIntensityRelationshipSign)
 
 
-def _reference(old: Dataset) -> Dataset:
+def series_description(old: Dataset, what: str) -> str:
+    """Return the source's description with what was made of it, in 64 characters."""
+    return " ".join(part for part in (str(old.get("SeriesDescription") or ""), f"{what} (edgesr)") if part)[-64:]
+
+
+def source_reference(old: Dataset) -> Dataset:
+    """Return an item that names the instance a picture was made of."""
     item = dicom.new_dataset(ReferencedSOPClassUID=old.SOPClassUID, ReferencedSOPInstanceUID=old.SOPInstanceUID)
-    item.PurposeOfReferenceCodeSequence = [_code("121322", "Source image for image processing operation")]
+    item.PurposeOfReferenceCodeSequence = [code_item("121322", "Source image for image processing operation")]
     return item
 
 
-def _code(value: str, meaning: str) -> Dataset:
-    return dicom.new_dataset(CodeValue=value, CodingSchemeDesignator="DCM", CodeMeaning=meaning)
+def code_item(value: str, meaning: str, scheme: str = "DCM") -> Dataset:
+    """Return an item that holds a code of a coding scheme."""
+    return dicom.new_dataset(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)

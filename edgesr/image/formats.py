@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from edgesr.errors import InputError
-from edgesr.image import dicom_write, exif, icc, pillow
+from edgesr.image import dicom_parametric, dicom_write, exif, icc, pillow
 from edgesr.image.layout import Encoder, Layout
 from edgesr.image.picture import Metadata
 from edgesr.image.png_write import PngEncoder
@@ -41,6 +41,8 @@ class _Limits:
     multiple: bool = False
 
 
+PARAMETRIC_MAP = "DICOM-MAP"
+"""Format of floats with a unit that belong to a DICOM image; a path alone never means it."""
 _LIMITS = {
     "PNG": _Limits(("uint8", "uint16"), (1, 2, 3, 4), 2**31 - 1),
     "TIFF": _Limits(("uint8", "uint16", "float32"), (1, 2, 3, 4), 2**31 - 1, True),
@@ -48,6 +50,7 @@ _LIMITS = {
     "WEBP": _Limits(("uint8",), (1, 2, 3, 4), 16383),
     "BMP": _Limits(("uint8",), (1, 3), 2**15 - 1),
     "DICOM": _Limits(("uint8", "uint16"), (1, 3), 65535, True),
+    PARAMETRIC_MAP: _Limits(("float32",), (1,), 65535, True),
 }
 _CHANNELS = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGB with alpha"}
 
@@ -75,7 +78,7 @@ def refuse_misfit(format: str, layout: Layout, metadata: Metadata) -> None:
             "give sizes of at least 1 and 1 to 4 channels"
         )
     if name not in limits.dtypes:
-        fitting = [other for other, its in _LIMITS.items() if name in its.dtypes and other != "DICOM"]
+        fitting = [other for other, its in _LIMITS.items() if name in its.dtypes and not other.startswith("DICOM")]
         remedy = f"write {' or '.join(fitting)}" if fitting else "convert to uint8 or uint16"
         raise InputError(f"{format} cannot hold {name} pixels; {remedy}, or convert to {limits.dtypes[0]}")
     if layout.channels not in limits.channels:
@@ -92,6 +95,8 @@ def refuse_misfit(format: str, layout: Layout, metadata: Metadata) -> None:
             raise InputError(f"JPEG holds {MAX_EXIF_IN_JPEG} bytes of EXIF, got {len(block)}; write PNG or TIFF")
     if format == "DICOM":
         dicom_write.refuse_misfit(layout, metadata)
+    if format == PARAMETRIC_MAP:
+        dicom_parametric.refuse_misfit(layout, metadata)
 
 
 def make_encoder(format: str, file: BinaryIO, layout: Layout, metadata: Metadata, quality: int) -> Encoder:
@@ -102,6 +107,8 @@ def make_encoder(format: str, file: BinaryIO, layout: Layout, metadata: Metadata
         return TiffEncoder(file, layout, metadata)
     if format == "DICOM":
         return dicom_write.DicomEncoder(file, layout, metadata)
+    if format == PARAMETRIC_MAP:
+        return dicom_parametric.ParametricMapEncoder(file, layout, metadata)
     return _WholeEncoder(file, layout, format, _options(format, layout, metadata, quality))
 
 

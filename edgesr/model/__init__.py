@@ -10,12 +10,12 @@ from edgesr.model.descriptor import (
     Part,
     Preprocessing,
     SizeRequirements,
-    Uncertainty,
 )
 from edgesr.model.diffusion import Diffusion
 from edgesr.model.package import ModelPackage, open_package, verify, write_package
 from edgesr.model.prediction import Prediction, Resize
 from edgesr.model.registry import DEFAULT_MODEL, ModelInfo, add, find, list_models, remove
+from edgesr.model.uncertainty import ErrorLink, Uncertainty
 
 if TYPE_CHECKING:
     from edgesr.model.describe import describe_onnx
@@ -33,6 +33,7 @@ __all__ = [
     "DEFAULT_MODEL",
     "Control",
     "Diffusion",
+    "ErrorLink",
     "ModelDescriptor",
     "ModelInfo",
     "ModelPackage",

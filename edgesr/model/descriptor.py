@@ -12,6 +12,7 @@ from edgesr.model.diffusion import Diffusion
 from edgesr.model.prediction import Prediction, Resize
 from edgesr.model.rules import disagreements
 from edgesr.model.schema import show, violations
+from edgesr.model.uncertainty import Uncertainty
 
 SCHEMA_VERSION = 1
 
@@ -55,16 +56,6 @@ class Control:
     """Unless a user sets it, every picture decides: the shares that ``degradation.estimator`` finds for it. ``default``
     then holds only for pictures that show too little."""
     description: str = ""
-
-
-@dataclass(frozen=True)
-class Uncertainty:
-    """How the ``scale`` output becomes an error bound: ``bound = factor * scale``, in the output's range."""
-
-    factor: float
-    coverage: float
-    """Fraction of pixels inside the bound, on at least that fraction of pictures, when calibrated."""
-    calibrated_on: str = ""
 
 
 @dataclass(frozen=True)
@@ -203,7 +194,7 @@ def _build(document: Mapping[str, Any]) -> ModelDescriptor:
     if "size" in document:
         values["size"] = _size(document["size"])
     if values.get("uncertainty") is not None:
-        values["uncertainty"] = Uncertainty(**document["uncertainty"])
+        values["uncertainty"] = Uncertainty.from_json(document["uncertainty"])
     if values.get("diffusion") is not None:
         values["diffusion"] = Diffusion.from_json(document["diffusion"])
     if values.get("labels") is not None:

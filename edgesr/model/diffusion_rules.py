@@ -40,6 +40,9 @@ def diffusion_disagreements(descriptor: ModelDescriptor) -> Iterator[str]:
         yield "input.layout: a latent diffusion takes NCHW"
     if around.fidelity is not None and around.samples < 2:
         yield "diffusion.fidelity: needs samples of 2 or more"
+    link = descriptor.uncertainty.link if descriptor.uncertainty else None
+    if link is not None and link.window % 2 == 0:
+        yield f"uncertainty.link.window: must be odd, so that it has a middle, got {link.window}"
     yield from _sizes(descriptor)
     yield from _roles(descriptor)
 

@@ -129,3 +129,5 @@ def _restore(descriptor: ModelDescriptor) -> Iterator[str]:
             yield f"controls.{name}: parts.{NETWORK}.inputs has no tensor for it"
     if descriptor.uncertainty is not None and "scale" not in part.outputs:
         yield f"uncertainty: parts.{NETWORK}.outputs must name the tensor of role 'scale'"
+    if descriptor.uncertainty is not None and descriptor.uncertainty.link is not None:
+        yield "uncertainty.link: belongs to the samples of a latent diffusion; leave it out"

@@ -73,12 +73,14 @@ class LatentDiffusion(PicturePipeline):
     ) -> Iterator[Band]:
         """Make the picture of ``(H, W, C)`` RGB pixels and yield it in bands of rows; ``on_tile`` is told steps.
 
-        With ``uncertainty`` each band has the standard deviation of the samples, of which there must be two or more.
+        With ``uncertainty`` each band has the standard deviation of the samples, of which there must be two or more, or
+        the bound that the package's ``uncertainty.link`` makes of any number of them.
         """
         options = self._resolved(controls)
         if extra_outputs:
             raise UsageError(f"model {self.descriptor.name} has no outputs beside the picture")
-        if uncertainty and options.samples < 2:
+        known = self.descriptor.uncertainty
+        if uncertainty and options.samples < 2 and (known is None or known.link is None):
             raise UsageError("uncertainty is how much samples differ; give --samples 2 or more with it")
         walk = Walk(self._network, options, self._tile, self._batch, timings or Timings(), on_tile)
         return diffuse_bands(walk, pixels, with_deviation=uncertainty)

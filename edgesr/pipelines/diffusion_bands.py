@@ -20,6 +20,7 @@ from edgesr.pipelines.consistent import consistent_bands
 from edgesr.pipelines.diffusion_network import DiffusionNetwork
 from edgesr.pipelines.diffusion_options import Resolved
 from edgesr.pipelines.latent_tiles import LatentTiles, around_of, latent_tiles
+from edgesr.pipelines.linked import Combined, linked_bands
 from edgesr.pipelines.network import Timings
 from edgesr.pipelines.reduce import reduce_channels
 from edgesr.pipelines.reverse import Reverse, State
@@ -45,7 +46,8 @@ def diffuse_bands(walk: Walk, pixels: Array, *, with_deviation: bool) -> Iterato
 
     The latents of the whole picture are held; what is larger passes in bands. A one-channel network takes each colour
     plane by itself, with the same noise; a three-channel one takes grey as three equal planes. Alpha is enlarged
-    bicubically. ``Band.bound`` is the standard deviation of the samples, times the factor of ``uncertainty``.
+    bicubically. ``Band.bound`` is the standard deviation of the samples, or what the package's link makes of it, times
+    the factor of ``uncertainty``.
     """
     options, ends = walk.options, walk.network.ends
     descriptor = ends.descriptor
@@ -70,9 +72,12 @@ def diffuse_bands(walk: Walk, pixels: Array, *, with_deviation: bool) -> Iterato
             )  # fmt: skip
         pictures.append(picture)
     factor = descriptor.uncertainty.factor if descriptor.uncertainty else 1.0
+    link = descriptor.uncertainty.link if descriptor.uncertainty else None
+    made: Iterable[Combined] = (combined(bands, options.fidelity) for bands in zip(*pictures, strict=True))
+    if with_deviation and link is not None:
+        made = linked_bands(made, link)
     top = 0
-    for bands in zip(*pictures, strict=True):
-        rows, deviation = combined(bands, options.fidelity)
+    for rows, deviation in made:
         if channels > colors:
             window = (slice(top, top + len(rows)), slice(0, w * scale))
             rows = np.concatenate([rows, upscale_window(alpha, scale, *window)], axis=2)

@@ -314,10 +314,23 @@ def test_dicom_needs_a_dicom_source_of_the_same_kind(tmp_path):
     with pytest.raises(InputError, match=r"only be written from a DICOM source.*write PNG"):
         write(tmp_path / "x.dcm", Picture((gradient(8, 8, 1),), Metadata(format="PNG")))
     metadata = read(saved(dataset(ramp()), tmp_path)).metadata
+    with pytest.raises(InputError, match="1 frames of 1 channels, got 2 of 1"):
+        check_output(tmp_path / "x.dcm", channels=1, height=96, width=128, frames=2, metadata=metadata)
     with pytest.raises(InputError, match="1 frames of 1 channels, got 1 of 3"):
-        check_output(tmp_path / "x.dcm", channels=3, height=96, width=128, metadata=metadata)
+        check_output(tmp_path / "x.dcm", channels=3, height=96, width=128, dtype="uint16", metadata=metadata)
     with pytest.raises(InputError, match="no enlargement"):
         check_output(tmp_path / "x.dcm", channels=1, height=96, width=100, metadata=metadata)
+
+
+def test_a_grey_source_can_be_shown_in_colour(tmp_path):
+    """An overlay of 8 bits: a secondary capture in colour."""
+    picture = read(saved(dataset(ramp()), tmp_path))
+    colours = np.random.default_rng(2).integers(0, 256, (96, 128, 3), np.uint8)
+    write(tmp_path / "x.dcm", Picture((colours,), replace(picture.metadata, text={**TEXT, "Title": "error as heat"})))
+    again = pydicom.dcmread(tmp_path / "x.dcm")
+    assert (again.SOPClassUID, again.PhotometricInterpretation) == (CAPTURE, "RGB")
+    assert again.SeriesDescription == "Chest PA error as heat (edgesr)"
+    np.testing.assert_array_equal(again.pixel_array, colours)
 
 
 def test_a_source_whose_values_cannot_be_written_again_is_refused_before_the_work(tmp_path):
