@@ -11,9 +11,11 @@ from typing import Any
 from edgesr.cli.output import note, result, result_json
 from edgesr.cli.run import expectations
 from edgesr.compile.inspection import describe_engine, is_engine
-from edgesr.errors import UsageError
+from edgesr.errors import InputError, UsageError
+from edgesr.image.provenance import read_provenance
 from edgesr.model import inspect_onnx
 from edgesr.pipelines.load import open_model
+from edgesr.pipelines.sources import SUFFIXES
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -21,6 +23,8 @@ def execute(arguments: argparse.Namespace) -> int:
     path = Path(arguments.model)
     if is_engine(path):
         return _engine(path, arguments)
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+        return _picture(path, arguments)
     package = open_model(arguments.model, expects=expectations(arguments))
     descriptor = json.loads(package.descriptor.to_json())
     parts = {name: inspect_onnx(package.part_path(name)) for name in package.descriptor.parts}
@@ -29,6 +33,21 @@ def execute(arguments: argparse.Namespace) -> int:
         result_json(document)
         return 0
     for line in _lines(document):
+        result(line)
+    return 0
+
+
+def _picture(path: Path, arguments: argparse.Namespace) -> int:
+    """Print which model made a picture, and how."""
+    if expectations(arguments):
+        raise UsageError(f"{path.name} is a picture; what a bare .onnx file leaves open cannot be set for it")
+    found = read_provenance(path)
+    if found is None:
+        raise InputError(f"{path}: does not say that edgesr made it; WebP and BMP cannot")
+    if arguments.json:
+        result_json(found)
+        return 0
+    for line in _lines(found):
         result(line)
     return 0
 

@@ -18,6 +18,7 @@ from edgesr.cli.progress import Progress
 from edgesr.errors import BackendError, InputError
 from edgesr.image import Metadata, open_writer, read
 from edgesr.image.measurement import ResidualMeter, colors_of
+from edgesr.image.provenance import joined, provenance_text, residual_text
 from edgesr.image.source import shown
 from edgesr.image.writer import RowWriter
 from edgesr.pipelines.convention import check_convention
@@ -130,17 +131,13 @@ def _judge(found: float, record: dict[str, Any], writer: RowWriter, arguments: a
     record["residual"] = max(round(found, 4), record.get("residual", 0.0))
     if arguments.max_residual is not None:
         check_residual(found, arguments.max_residual, record["input"])
-    writer.describe({"Residual": f"{found:.3f} of 256 grey levels RMS beyond clipping and rounding"})
+    writer.describe(residual_text(found))
 
 
 def _with_provenance(metadata: Metadata, restorer: PicturePipeline) -> Metadata:
-    controls = ", ".join(f"{name}={value}" for name, value in restorer.meta()["controls"].items())
-    text = {
-        "Software": f"edgesr {__version__}",
-        "Comment": f"enlarged x{restorer.scale} by a neural network ({restorer.descriptor.name} "
-        f"{restorer.descriptor.version}{', ' + controls if controls else ''}); not a measurement",
-    }
-    return replace(metadata, text={**metadata.text, **text})
+    meta, software = restorer.meta(), f"edgesr {__version__}"
+    text = provenance_text(meta["model"], meta["version"], meta["scale"], meta["controls"], software=software)
+    return replace(metadata, text=joined(metadata.text, text))
 
 
 def _make_folder(folder: Path) -> None:

@@ -40,6 +40,11 @@ class DicomSource:
     is_inverted: bool
     is_lossy: bool
 
+    @property
+    def derivation(self) -> str:
+        """What the picture says about how it was made."""
+        return str(self.dataset.get("DerivationDescription", "") or "")
+
 
 def read_dicom(file: BinaryIO, max_pixels: int) -> Picture:
     """Read all frames of a DICOM file: modality LUT, VOI LUT or first window, MONOCHROME1 inverted, YBR to RGB.

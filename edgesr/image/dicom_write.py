@@ -153,7 +153,8 @@ def _describe(new: Dataset, old: Dataset, source: DicomSource, layout: Layout, t
     scale = layout.width / source.width
     kinds = [str(kind) for kind in (old.get("ImageType") or [])]
     new.ImageType = ["DERIVED", "SECONDARY", *kinds[2:]]
-    provenance = "; ".join(value for value in (text.get("Comment", ""), text.get("Software", "")) if value)
+    record = f"edgesr: {text['edgesr']}" if "edgesr" in text else ""
+    provenance = "; ".join(value for value in (text.get("Comment", ""), text.get("Software", ""), record) if value)
     new.DerivationDescription = (provenance or f"enlarged x{scale:g} by edgesr")[:1024]
     new.DerivationCodeSequence = [code_item("113085", "Spatial resampling")]
     new.SeriesDescription = series_description(old, text.get("Title", f"enlarged x{scale:g}"))

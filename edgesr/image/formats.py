@@ -127,7 +127,9 @@ class _WholeEncoder:
         self._filled += len(rows)
 
     def describe(self, text: Mapping[str, str]) -> None:
-        """Drop the text: these formats hold none."""
+        """Add text to the comment of a JPEG; the other formats hold none."""
+        if self._format == "JPEG":
+            self._options["comment"] = b"; ".join(filter(None, (self._options.get("comment"), _comment(text))))
 
     def finish(self) -> None:
         pillow.encode(self._pixels, self._file, self._format, self._options)
@@ -135,6 +137,8 @@ class _WholeEncoder:
 
 def _options(format: str, layout: Layout, metadata: Metadata, quality: int) -> dict[str, Any]:
     options: dict[str, Any] = {}
+    if format == "JPEG" and metadata.text:
+        options["comment"] = _comment(metadata.text)
     if metadata.dpi and max(metadata.dpi) < 65535 and format in ("JPEG", "BMP"):
         options["dpi"] = metadata.dpi
     if format == "BMP":
@@ -146,3 +150,8 @@ def _options(format: str, layout: Layout, metadata: Metadata, quality: int) -> d
     stored = layout.channels if format == "JPEG" else 3
     options["icc_profile"] = icc.fitting(icc.fitting(metadata.icc, layout.channels), stored)
     return options | ({"subsampling": 0} if format == "JPEG" else {"method": 4, "exact": True})
+
+
+def _comment(text: Mapping[str, str]) -> bytes:
+    """Return text as the comment segment of a JPEG holds it, beside the little that comes later."""
+    return "; ".join(f"{key}: {value}" for key, value in text.items()).encode("utf-8", "replace")[:64000]

@@ -24,6 +24,7 @@ class _Segments:
     exif: bytes | None = None
     profile: dict[int, bytes] = field(default_factory=dict)
     dpi: tuple[float, float] | None = None
+    comment: str = ""
     scan: int = 0
 
 
@@ -45,6 +46,7 @@ def read_jpeg(file: BinaryIO, max_pixels: int) -> Picture:
         icc=icc.fitting(profile, pixels.shape[2]),
         exif=block,
         dpi=dpi[::-1] if dpi and orientation >= 5 else dpi,
+        text={"Comment": segments.comment} if segments.comment else {},
     )
     return Picture((exif.orient(pixels, orientation),), metadata)
 
@@ -71,6 +73,8 @@ def _walk(data: bytes, max_pixels: int) -> _Segments:
             found.size = _frame_size(marker, body, max_pixels)
         elif marker == 0xE0 and body[:5] == b"JFIF\0":
             found.dpi = _density(body)
+        elif marker == 0xFE and not found.comment:
+            found.comment = body.decode("utf-8", "replace").strip("\0 ")
         elif marker == 0xE1 and body.startswith(exif.PREFIX) and found.exif is None:
             found.exif = body[len(exif.PREFIX) :]
         elif marker == 0xE2 and body.startswith(_PROFILE) and len(body) > len(_PROFILE) + 2:

@@ -26,6 +26,7 @@ from edgesr.types import Array
 LEVEL = 3
 STRIP_BYTES = 1 << 18
 CLASSIC_BYTES = 3_900_000_000
+DESCRIPTION = 270
 DEFLATE, NO_PREDICTOR, HORIZONTAL = 8, 1, 2
 
 
@@ -130,9 +131,12 @@ class TiffEncoder:
                 offset = self._align()
                 self._file.write(build_directory(directory, offset, big=self._big))
                 entries.append(entry(tag, LONG8 if self._big else LONG, offset))
-        if self._metadata.text and not any(one.tag == 270 for one in entries):
+        if self._metadata.text:
             text = "; ".join(f"{key}: {value}" for key, value in self._metadata.text.items())
-            entries.append(Entry(270, ASCII, text.encode("ascii", "replace").replace(b"\0", b" ") + b"\0"))
+            ours = text.encode("ascii", "replace").replace(b"\0", b" ")
+            known = [one.data.rstrip(b"\0") for one in entries if one.tag == DESCRIPTION]
+            entries = [one for one in entries if one.tag != DESCRIPTION]
+            entries.append(Entry(DESCRIPTION, ASCII, b"; ".join([*filter(None, known), ours]) + b"\0"))
         return entries
 
     def _align(self) -> int:

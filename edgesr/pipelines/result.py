@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from edgesr.errors import InputError
 from edgesr.image import Metadata, Picture, write
 from edgesr.image.convert import check_pixels, to_float
 from edgesr.image.measurement import colors_of, residual
+from edgesr.image.provenance import joined, provenance_text, residual_text
 from edgesr.image.resample import KERNELS, Kernel, downscale
 from edgesr.model.descriptor import ModelDescriptor
 from edgesr.pipelines.convention import Convention, check_convention
@@ -69,14 +70,21 @@ class Result:
         return check_convention(self.descriptor, _three_axes(self.source))
 
     def save(self, path: str | Path, **options: Any) -> Path:
-        """Write the picture with the metadata of its source; the suffix gives the format. See edgesr.image.write."""
+        """Write the picture with the metadata of its source and what made it; the suffix gives the format.
+
+        ``options`` are those of edgesr.image.write. A generative result says how far it is from its input, too.
+        """
         image = _three_axes(self.image)
         if self.meta.get("color") == "bgr" and image.shape[2] >= 3:
             image = np.concatenate([image[..., 2::-1], image[..., 3:]], axis=2)
         target = Path(path)
         if not target.suffix:
             raise InputError(f"{target}: give a suffix that names the format, e.g. {target.name}.png")
-        write(target, Picture((image,), self.metadata), **options)
+        meta = self.meta
+        text = provenance_text(meta["model"], meta["version"], meta["scale"], meta["controls"])
+        levels = self.residual if self.descriptor.task == "latent-diffusion" else None
+        text |= {} if levels is None else residual_text(levels)
+        write(target, Picture((image,), replace(self.metadata, text=joined(self.metadata.text, text))), **options)
         return target
 
 
