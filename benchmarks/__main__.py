@@ -14,6 +14,7 @@ BENCHMARKS = {
     "published": "benchmarks.published",
     "build": "benchmarks.builds",
     "soak": "benchmarks.soak",
+    "diffusion": "benchmarks.diffusion",
 }
 
 

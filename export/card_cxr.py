@@ -104,7 +104,7 @@ def _table(title: str, methods: dict[str, dict[str, float]]) -> str:
     shown = [column for column in COLUMNS if any(column[0] in row for row in methods.values())]
     rows = [[method, *_cells(row, shown)] for method, row in methods.items() if method != "count"]
     heading = f"### {name}, {degradation} ({methods['count']['pictures']:.0f} pictures)"
-    return f"{heading}\n\n" + _markdown(["", *(label for _, label, _ in shown)], rows)
+    return f"{heading}\n\n" + markdown(["", *(label for _, label, _ in shown)], rows)
 
 
 def _groups(groups: dict[str, dict[str, dict[str, float]]]) -> str:
@@ -113,7 +113,7 @@ def _groups(groups: dict[str, dict[str, dict[str, float]]]) -> str:
         for method in ("bicubic", "fidelity 1", "default"):
             count = f"{methods['count']['pictures']:.0f}"
             rows.append([group, count, method, *_cells(methods[method], COLUMNS[:6])])
-    return _markdown(["group", "pictures", "", *(label for _, label, _ in COLUMNS[:6])], rows)
+    return markdown(["group", "pictures", "", *(label for _, label, _ in COLUMNS[:6])], rows)
 
 
 def _trust(facts: dict[str, Any]) -> str:
@@ -148,7 +148,7 @@ def _trust(facts: dict[str, Any]) -> str:
         + "."
     )
     estimate = "Share of pictures for which each downscaler is found the most likely, by the true one:"
-    table = _markdown(["pictures", "true", *facts["degradations"]], confusion)
+    table = markdown(["pictures", "true", *facts["degradations"]], confusion)
     return "\n\n".join([bound, invention, estimate, table, reach])
 
 
@@ -167,7 +167,8 @@ def _cells(row: dict[str, float], columns: tuple[tuple[str, str, str], ...] | li
     return [format(row[name], form) if name in row else "" for name, _, form in columns]
 
 
-def _markdown(header: list[str], rows: list[list[str]]) -> str:
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """Return a table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

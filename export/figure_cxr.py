@@ -1,5 +1,6 @@
 """Draw the side-by-side pictures of a model card from held-out radiographs."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -20,12 +21,20 @@ def comparison(enlarge: Enlarger, case: Case, fidelity: float, factor: float) ->
     """
     low = downscale(case.high, "cubic")
     settings = [enlarge(low, value) for value in (1.0, fidelity, 0.0)]
-    bound = factor * settings[1][1]
     error = np.abs(settings[1][0].astype(np.float64) - case.high)
     pictures = [bicubic(low), *(image for image, _ in settings), case.high]
-    names = ["bicubic", "fidelity 1", f"default ({fidelity:g})", "fidelity 0", "truth", "90 % bound / true error"]
-    top = [cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR) for picture in pictures] + [_heat(bound)]
-    y, x = _busiest(case.high)
+    names = ["bicubic", "fidelity 1", f"default ({fidelity:g})", "fidelity 0", "truth"]
+    return sheet(dict(zip(names, pictures, strict=True)), factor * settings[1][1], error)
+
+
+def sheet(pictures: Mapping[str, np.ndarray], bound: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Return a uint8 BGR sheet of pictures ``(256, 256)`` by name, the truth last; below, a square of each.
+
+    The last column is the bound of the absolute error above the true error, both in grey levels.
+    """
+    names = [*pictures, "90 % bound / true error"]
+    top = [cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR) for picture in pictures.values()] + [_heat(bound)]
+    y, x = _busiest(list(pictures.values())[-1])
     square = (slice(y, y + CROP), slice(x, x + CROP))
     lower = [_enlarge(picture[square]) for picture in top[:-1]] + [_heat(error)]
     for panel in top[:-1]:

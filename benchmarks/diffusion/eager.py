@@ -1,0 +1,76 @@
+"""The published sampler in PyTorch's eager mode: 300 DDPM steps, then the decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgesr.image.resample import upscale
+from edgesr.schedule import Schedule, noise_field
+from export.models.autoencoder import GreyAutoencoder
+from export.models.unet_lite import UNetLite
+
+CHANNELS = 8
+
+
+class EagerDiffusion:
+    """Autoencoder and noise-predicting U-Net of ``export.recipes.latent_diffusion``, walked by a DDPM schedule.
+
+    Noise is that of edgesr for the same seed, so that pictures can be compared; drawing it is not timed.
+    """
+
+    def __init__(self, autoencoder: nn.Module, unet: nn.Module, schedule: Schedule) -> None:
+        self._autoencoder, self._unet = autoencoder.eval(), unet.eval()
+        self._schedule = schedule
+
+    @classmethod
+    def read(cls, autoencoder: Path, unet: Path, schedule: Schedule) -> EagerDiffusion:
+        """Read two ``weights.pt`` of the recipe."""
+        networks: tuple[nn.Module, ...] = (GreyAutoencoder(CHANNELS), UNetLite(CHANNELS))
+        for network, path in zip(networks, (autoencoder, unet), strict=True):
+            state = torch.load(path, weights_only=False)
+            network.load_state_dict(state.get("averaged", state))
+        return cls(*networks, schedule)
+
+    def draw(self, side: int, seed: int) -> list[np.ndarray]:
+        """Return the noise of the first state and of every step, ``(1, 8, side, side)`` each."""
+        streams = range(self._schedule.steps + 1)
+        return [noise_field(seed, stream, (CHANNELS, side, side))[None] for stream in streams]
+
+    @torch.inference_mode()
+    def __call__(self, low: np.ndarray, noise: list[np.ndarray], *, through_numpy: bool) -> np.ndarray:
+        """Enlarge a uint8 picture ``(h, w)``; return float32 ``(H, W)`` in [0, 1].
+
+        ``through_numpy`` updates the state in numpy, as the published scheduler does: out of PyTorch and back at every
+        step. Without it the update is PyTorch's, and nothing but the result leaves.
+        """
+        large = upscale(low[..., None].astype(np.float32) / 255, 4)[..., 0] * 2 - 1
+        condition = self._autoencoder.encode(torch.from_numpy(np.ascontiguousarray(large))[None, None])
+        walk: Callable[[Tensor, list[np.ndarray]], Tensor] = self._walk_numpy if through_numpy else self._walk
+        picture = self._autoencoder.decode(walk(condition, noise)).clamp(-1, 1)
+        return ((picture + 1) / 2)[0, 0].numpy()
+
+    def _walk_numpy(self, condition: Tensor, noise: list[np.ndarray]) -> Tensor:
+        state = self._schedule.first_state(condition.numpy(), noise[0]).astype(np.float32)
+        for index, row in enumerate(self._schedule.rows):
+            t, c_in, a, b, p, q, _, s = (np.float32(value) for value in row)
+            made = self._unet(torch.from_numpy(c_in * state), condition, torch.tensor([float(t)])).numpy()
+            state = p * state + q * (a * state + b * made)
+            if s:
+                state = state + s * noise[index + 1]
+        return torch.from_numpy(state)
+
+    def _walk(self, condition: Tensor, noise: list[np.ndarray]) -> Tensor:
+        drawn = [torch.from_numpy(values) for values in noise]
+        state = torch.from_numpy(self._schedule.first_state(condition.numpy(), noise[0]).astype(np.float32))
+        for index, row in enumerate(self._schedule.rows):
+            t, c_in, a, b, p, q, _, s = (float(value) for value in row)
+            made = self._unet(c_in * state, condition, torch.tensor([t]))
+            state = p * state + q * (a * state + b * made)
+            if s:
+                state = state + s * drawn[index + 1]
+        return state

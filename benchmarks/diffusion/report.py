@@ -1,0 +1,125 @@
+"""The tables of the diffusion benchmark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.diffusion.results import CALL, COMMAND, EAGER, PUBLISHED, SAME
+from benchmarks.environment import QUIET
+from benchmarks.timing import ratios, summarize
+
+if TYPE_CHECKING:
+    from benchmarks.diffusion.command import Results
+
+MIB = 1 << 20
+TARGETS = {"published": 100.0, "same": 1.5, "agreement": 40.0, "ratio": 0.40, "residual": 0.25, "loss": 0.001}
+
+
+def render(results: Results) -> str:
+    """Return Markdown."""
+    environment, plan = results.environment, results.plan
+    versions = ", ".join(f"{name} {version}" for name, version in environment.versions.items())
+    lines = [
+        f"# Diffusion, {environment.date}, {environment.kind}",
+        "",
+        f"* Machine: {environment.machine}; {environment.system}",
+        f"* Versions: {versions}; commit {environment.commit}",
+        f"* Threads: {plan.threads}; load per core before {environment.load}, after {results.load_after}",
+    ]
+    if not environment.is_quiet:
+        lines.append(
+            f"* **Preliminary: other work was running (load above {QUIET} per core before the run).** Every time was "
+            "taken beside it; the sides were run in turn, and ratios are of runs that followed each other."
+        )
+    parts = [_speed(results), _quality(results), _memory(results)]
+    return "\n".join(lines) + "\n\n" + "\n\n".join(parts) + "\n"
+
+
+def _speed(results: Results) -> str:
+    speed, few = results.speed, results.speed.seconds
+    rows = [[name, summarize(samples).text(1.0, 3)] for name, samples in few.items()]
+    process = summarize(ratios(few[PUBLISHED], few[COMMAND]))
+    call = summarize(ratios(few[PUBLISHED], few[CALL]))
+    same = summarize(ratios(few[EAGER], few[SAME]))
+    through = summarize(ratios(few[PUBLISHED], few[SAME]))
+    told = [
+        ["the published way / `edgesr run`", process.text(1, 1), "100", _met(process.median >= TARGETS["published"])],
+        ["the published way / edgesr, loaded", call.text(1, 1), "", ""],
+        ["PyTorch eager / edgesr, same 300 steps", same.text(1, 2), "1.5", _met(same.median >= TARGETS["same"])],
+        ["the published way / edgesr, same 300 steps", through.text(1, 2), "", ""],
+        [
+            "PSNR of the two 300-step pictures from one noise",
+            f"{speed.agreement:.1f} dB",
+            "40 dB",
+            _met(speed.agreement >= TARGETS["agreement"]),
+        ],
+    ]
+    return (
+        "## Time of one picture, 64 x 64 to 256 x 256\n\n"
+        "PyTorch's side is loaded and warm and its noise is drawn beforehand; `edgesr run` is a whole process, from "
+        f"starting Python to the written PNG. {results.plan.rounds} rounds in turn after short runs that "
+        "are not counted. "
+        "Median (quartiles).\n\n"
+        + _table(["what", "s"], rows)
+        + "\n\nRatios pair by pair:\n\n"
+        + _table(["ratio", "times", "target", "met"], told)
+    )
+
+
+def _quality(results: Results) -> str:
+    rows = [
+        [
+            point.method,
+            str(point.evaluations or ""),
+            f"{point.psnr:.2f}",
+            f"{point.ssim:.4f}",
+            f"{point.lpips:.4f}",
+            f"{point.lpips_ratio:.2f}",
+            f"{point.residual:.3f}",
+            f"{point.residual_most:.3f}",
+            f"{point.orthogonal_gain:+.3f}" if point.evaluations else "",
+            f"{point.orthogonal_worst:+.4f}" if point.evaluations else "",
+        ]
+        for point in results.quality
+    ]
+    made = [point for point in results.quality if point.evaluations]
+    worst, most = min(point.orthogonal_worst for point in made), max(point.residual_most for point in made)
+    told = [
+        ["largest residual of any picture", f"{most:.3f} grey levels", "0.25", _met(most <= TARGETS["residual"])],
+        ["least gain by the orthogonal projection", f"{worst:+.4f} dB", "-0.001", _met(worst >= -TARGETS["loss"])],
+    ]
+    header = ["method", "evaluations", "PSNR dB", "SSIM", "LPIPS", "of bicubic", "residual", "most"]
+    return (
+        f"## Quality over network evaluations ({results.plan.pictures} pictures)\n\n"
+        "Everything but bicubic after the orthogonal projection onto the input; LPIPS is AlexNet v0.1. The residual is "
+        "what clipping and rounding do not explain, RMS in grey levels; the last columns are what the projection adds "
+        "to PSNR, on average and on the picture where it is least.\n\n"
+        + _table([*header, "projection dB", "least"], rows)
+        + "\n\n"
+        + _table(["", "measured", "target", "met"], told)
+    )
+
+
+def _memory(results: Results) -> str:
+    rows = [
+        [
+            f"{item.side} x {item.side} to {4 * item.side} x {4 * item.side}",
+            f"{item.peak / MIB:.0f}",
+            f"{(item.peak - item.interpreter) / MIB:.0f}",
+        ]
+        for item in results.memory
+    ]
+    return (
+        "## Memory\n\n"
+        "`edgesr run` of a grey PNG in a fresh process: highest resident memory (VmHWM), and how much of it is above a "
+        "Python that imports nothing. Target: 64 x 64 under 200 MB above; larger ones by tiles.\n\n"
+        + _table(["picture", "peak MiB", "above the interpreter MiB"], rows)
+    )
+
+
+def _met(is_met: bool) -> str:
+    return "yes" if is_met else "no"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows])
