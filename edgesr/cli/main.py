@@ -124,10 +124,10 @@ def _add_inspect(commands: Any, parents: list[Parser]) -> None:
     inspect = commands.add_parser(
         "inspect",
         parents=parents,
-        help="say what is in a model or engine",
-        description="Say what is in a package, ONNX file or TensorRT engine.",
+        help="say what is in a model or engine, or what made a picture",
+        description="Say what is in a package, ONNX file or TensorRT engine, or which model made a picture.",
     )
-    inspect.add_argument("model", type=filled, metavar="MODEL", help="name, package, .onnx file or .engine file")
+    inspect.add_argument("model", type=filled, metavar="MODEL", help="name, package, .onnx or .engine file, or picture")
 
 
 def _add_models(commands: Any, parents: list[Parser]) -> None:
