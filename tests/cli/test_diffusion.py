@@ -223,3 +223,38 @@ def test_a_folder_goes_on_where_it_stopped(model: Path, tmp_path: Path) -> None:
     assert [record["status"] for record in first["results"]] == ["done", "done"]
     assert [record["status"] for record in run(*words, "--seed", "1").document["results"]] == ["skipped"] * 2
     assert [record["status"] for record in run(*words, "--seed", "2").document["results"]] == ["done"] * 2
+
+
+def test_a_dicom_result_has_a_parametric_map_and_an_overlay_in_colour(call: Call, model: Path, tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom", reason="DICOM needs pydicom")
+    from tests.image.test_dicom import dataset, ramp, saved
+
+    source = saved(dataset(ramp()[:16, :16].copy()), tmp_path, "a.dcm")
+    words = ("run", source, "-m", model, "--samples", "2", "--heat-map", "--seed", "5", "-o", tmp_path / "b.dcm")
+    assert call(*words).code == 0
+    assert files(tmp_path) == ["a.dcm", "b.dcm", "b_heatmap.dcm", "b_uncertainty.dcm"]
+    made, found, heat = (pydicom.dcmread(tmp_path / f"b{name}.dcm") for name in ("", "_uncertainty", "_heatmap"))
+    assert found.SOPClassUID.name == "Parametric Map Storage"
+    values = found.pixel_array
+    assert values.shape == made.pixel_array.shape == (64, 64) and values.dtype == np.float32
+    assert 0 < values.max() <= made.pixel_array.max()
+    derivation = found.SharedFunctionalGroupsSequence[0].DerivationImageSequence[0]
+    assert "tiny-diffusion 1.0.0" in derivation.DerivationDescription and "seed=5" in derivation.DerivationDescription
+    assert derivation.SourceImageSequence[0].ReferencedSOPInstanceUID == pydicom.dcmread(source).SOPInstanceUID
+    assert (heat.PhotometricInterpretation, heat.StudyInstanceUID) == ("RGB", made.StudyInstanceUID)
+    answer = call("inspect", tmp_path / "b.dcm", "--json")
+    assert answer.document["settings"]["seed"] == 5 and answer.document["residual"] <= 0.25
+
+
+@pytest.mark.parametrize("name", ["b.png", "b.tif", "b.jpg"])
+def test_inspect_tells_what_made_a_picture(call: Call, model: Path, tmp_path: Path, name: str) -> None:
+    source = picture(tmp_path / "a.png", 12, 12)
+    assert call("run", source, "-m", model, "--seed", "7", "-o", tmp_path / name).code == 0
+    answer = call("inspect", tmp_path / name, "--json")
+    record = answer.document
+    assert (record["model"], record["version"], record["settings"]["steps"]) == ("tiny-diffusion", "1.0.0", 3)
+    assert record["settings"]["seed"] == 7 and record["residual"] >= 0
+    assert "  seed: 7" in call("inspect", tmp_path / name).out
+    refused = call("inspect", source)
+    assert (refused.code, refused.error) == (6, f"{source}: does not say that edgesr made it; WebP and BMP cannot")
+    assert call("inspect", source, "--scale", "2").code == 2

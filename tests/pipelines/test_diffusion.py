@@ -12,8 +12,9 @@ import pytest
 import edgesr
 from edgesr.errors import AccuracyError, BackendError, ModelError, UsageError
 from edgesr.image import read
-from edgesr.model import Diffusion, SizeRequirements
+from edgesr.model import Diffusion, ErrorLink, SizeRequirements, Uncertainty
 from edgesr.pipelines.diffusion import LatentDiffusion
+from edgesr.pipelines.linked import error_scale
 from edgesr.schedule import SAMPLERS, ScheduleConfig, make_schedule
 from tests.pipelines.diffusion_packages import SCHEDULE, Reference, package
 
@@ -326,3 +327,25 @@ def test_results_and_files(load, tmp_path):
     np.testing.assert_array_equal(read(path).pixels[..., 0], result.image)
     (again,) = pipeline.predict(path)
     assert again.image.shape == (128, 128, 1)
+
+
+@pytest.mark.parametrize("samples", [1, 4])
+def test_a_link_makes_a_bound_of_any_number_of_samples(load, samples):
+    link = ErrorLink(-1.0, 0.7)
+    pipeline = load({"uncertainty": Uncertainty(2.5, 0.9, link=link)}, consistency="off")
+    image = picture(40, 36)
+    result = pipeline.restore(image, uncertainty=True, samples=samples)
+    plain = load(None, consistency="off")
+    deviation = None if samples == 1 else plain.restore(image, uncertainty=True, samples=samples).std
+    expected = 2.5 * error_scale(result.image[..., None], deviation, link)
+    np.testing.assert_allclose(result.std, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"window": 4}, "window: must be odd"), ({"floor": 0.0}, "floor"), ({"exponent": -0.5}, "exponent")],
+)
+def test_a_link_that_means_nothing_is_refused(load, changes, message):
+    link = ErrorLink(**{"offset": -1.0, "exponent": 0.7, **changes})
+    with pytest.raises(ModelError, match=message):
+        load({"uncertainty": Uncertainty(2.5, 0.9, link=link)})
