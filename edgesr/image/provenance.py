@@ -61,7 +61,7 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         raise InputError(f"{shown(path)}: its record of the model is damaged") from None
     found = _RESIDUAL.search(text, start)
-    return record | ({"residual": float(found.group(1))} if found else {})
+    return {**record, **({"residual": float(found.group(1))} if found else {})}
 
 
 def _text_of(picture: Picture) -> str:
