@@ -5,6 +5,7 @@
 """
 
 import argparse
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,7 @@ def _training(facts: dict[str, Any]) -> str:
         f"* `{name}`: {run['step']:,} steps of {run['recipe']['batch']} crops of {run['recipe']['side']} small pixels, "
         f"{run['seconds'] / 60:.0f} minutes of wall time, seed {run['recipe']['seed']}, learning rate "
         f"{run['recipe']['learning_rate']:g}, LPIPS weight {run['recipe']['lpips_weight']:g}"
+        + (f"; round trip {run['round_trip']:+.2f} dB over bicubic" if "round_trip" in run else "")
         for name, run in facts["runs"].items()
     )
     return (
@@ -183,7 +185,10 @@ def _training(facts: dict[str, Any]) -> str:
 
 def _run(folder: Path) -> dict[str, Any]:
     state = torch.load(folder / "checkpoint.pt", weights_only=False)
-    return {name: state[name] for name in ("step", "seconds", "recipe")}
+    run = {name: state[name] for name in ("step", "seconds", "recipe")}
+    with (folder / "curves.csv").open(newline="") as file:
+        trips = [float(row["value"]) for row in csv.DictReader(file) if row["quantity"] == "round trip psnr"]
+    return run | ({"round_trip": trips[-1]} if trips else {})
 
 
 if __name__ == "__main__":
