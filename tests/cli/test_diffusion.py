@@ -83,7 +83,7 @@ def test_three_networks_and_a_schedule_become_a_package_that_runs(call: Call, pl
         (["--scale", "4", "--encoder", "decoder.onnx"], 3, "takes 4 channels"),
         (["--scale", "4", "--unet", "encoder.onnx"], 3, "encoder.onnx"),
         (["--scale", "4", "--schedule", "none.json"], 3, "none.json"),
-        (["--scale", "4", "bare.onnx"], 2, "without ONNX"),
+        (["--scale", "4", "bare.onnx"], 2, "files of a latent diffusion"),
     ],
 )
 def test_what_cannot_be_packed_is_one_line(call: Call, place: Path, change: list[str], code: int, reason: str) -> None:
