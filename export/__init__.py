@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["package"]
+__all__ = ["package", "package_labels"]
 
 
 def __getattr__(name: str) -> Any:
@@ -10,4 +10,8 @@ def __getattr__(name: str) -> Any:
         from export.exporting.packaging import package
 
         return package
+    if name == "package_labels":
+        from export.exporting.labelling import package_labels
+
+        return package_labels
     raise AttributeError(f"module 'export' has no attribute {name!r}")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 from typing import Any
 
-from edgesr.cli.parser import Parser, filled, whole
+from edgesr.cli.parser import Parser, filled, number, whole
 from edgesr.errors import UsageError
 
 _RULES = ("short-side", "exact", "fit", "letterbox")
@@ -28,9 +27,16 @@ def add_pack_options(pack: Parser) -> None:
     """Add what ``edgesr pack`` takes for networks that label pictures."""
     group = pack.add_argument_group("networks that label pictures")
     group.add_argument("--task", choices=("restore", "classify", "segment", "detect"), help="default: restore")
+    add_input_options(group)
+
+
+def add_input_options(group: argparse._ActionsContainer) -> None:
+    """Add the options for names of classes and for what a network expects of a picture."""
     group.add_argument("--labels", type=filled, metavar="FILE", help="names of the classes, one on each line")
     group.add_argument(
-        "--resize", metavar="RULE:SIZE", help="short-side:256, exact:HxW, letterbox:HxW or fit:SHORT,LONGEST"
+        "--resize",
+        metavar="RULE:SIZE",
+        help="short-side:256, exact:HxW, letterbox:HxW, fit:SHORT,LONGEST, or none for pictures as they are",
     )
     group.add_argument("--crop", type=pair_of_sides, metavar="HxW", help="middle that is cut out after resizing")
     group.add_argument("--interpolation", choices=("nearest", "bilinear", "bicubic"), help="default: bilinear")
@@ -54,13 +60,15 @@ def label_fields(arguments: argparse.Namespace) -> dict[str, Any]:
         "resize": None if arguments.resize is None else _resize(arguments.resize),
     }
     given: dict[str, Any] = {name: value for name, value in expects.items() if value is not None}
+    if given.get("resize") == {}:
+        given["resize"] = None
     how = {} if arguments.interpolation is None else {"interpolation": arguments.interpolation}
     how |= {"antialias": False} if arguments.no_antialias else {}
-    if how and "resize" not in given:
+    if how and not given.get("resize"):
         raise UsageError("--interpolation and --no-antialias say how --resize works; give --resize too")
     if how:
         given["resize"] |= how
-    if arguments.crop is not None and "resize" not in given:
+    if arguments.crop is not None and not given.get("resize"):
         raise UsageError("--crop cuts what --resize made; give --resize too, e.g. --resize short-side:256")
     fields = {"labels": None if arguments.labels is None else read_labels(arguments.labels), "input": given or None}
     fields = {name: value for name, value in fields.items() if value is not None}
@@ -79,9 +87,9 @@ def read_labels(path: str) -> list[str]:
         lines = content.decode("utf-8-sig").rstrip().splitlines()
     except UnicodeDecodeError as error:
         raise UsageError(f"--labels {path}: is not UTF-8 at byte {error.start}; save it as UTF-8") from None
-    for number, line in enumerate(lines, 1):
+    for place, line in enumerate(lines, 1):
         if not line.strip():
-            raise UsageError(f"--labels {path}: line {number} is empty; give one name on each line")
+            raise UsageError(f"--labels {path}: line {place} is empty; give one name on each line")
     if not lines:
         raise UsageError(f"--labels {path}: {Path(path).name} is empty; give one name on each line")
     return [line.strip() for line in lines]
@@ -89,15 +97,15 @@ def read_labels(path: str) -> list[str]:
 
 def share(text: str) -> float:
     """Parse a number from 0 to 1."""
-    number = _number(text)
-    if not 0 <= number <= 1:
+    value = number(text)
+    if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
-    return number
+    return value
 
 
 def vector(text: str) -> list[float]:
     """Parse ``A,B,C`` or one number."""
-    numbers = [_number(part) for part in text.split(",")]
+    numbers = [number(part) for part in text.split(",")]
     if len(numbers) not in (1, 3):
         raise argparse.ArgumentTypeError(f"expected one number or three with commas, got {text!r}")
     return numbers
@@ -112,8 +120,11 @@ def pair_of_sides(text: str) -> list[int]:
 
 
 def _resize(text: str) -> dict[str, Any]:
+    """Return a rule; nothing for pictures as they are."""
     rule, _, rest = text.partition(":")
     try:
+        if text == "none":
+            return {}
         if rule == "short-side":
             return {"rule": rule, "size": [whole(1, 65536)(rest)]}
         if rule == "fit":
@@ -123,14 +134,4 @@ def _resize(text: str) -> dict[str, Any]:
             return {"rule": rule, "size": pair_of_sides(rest)}
     except (argparse.ArgumentTypeError, ValueError):
         pass
-    raise UsageError(f"--resize {text!r}: expected short-side:256, exact:HxW, letterbox:HxW or fit:SHORT,LONGEST")
-
-
-def _number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}")
-    return number
+    raise UsageError(f"--resize {text!r}: expected short-side:256, exact:HxW, letterbox:HxW, fit:SHORT,LONGEST or none")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
 from typing import Any
 
 from edgesr.cli.label_options import add_pack_options
-from edgesr.cli.parser import Parser, filled, whole
+from edgesr.cli.parser import Parser, filled, number, whole
 
 
 def add_pack(commands: Any, parents: list[Parser]) -> None:
@@ -47,9 +46,9 @@ def add_diffusion_files(parser: Parser, title: str) -> None:
         "--start-timestep", type=whole(0, 99_999), metavar="T", help="where the diffused input starts (default: noise)"
     )
     group.add_argument(
-        "--latent-scale", type=_number, metavar="X", help="scaling_factor of diffusers' AutoencoderKL (default: 1)"
+        "--latent-scale", type=number, metavar="X", help="scaling_factor of diffusers' AutoencoderKL (default: 1)"
     )
-    group.add_argument("--latent-shift", type=_number, metavar="X", help="its shift_factor (default: 0)")
+    group.add_argument("--latent-shift", type=number, metavar="X", help="its shift_factor (default: 0)")
     group.add_argument(
         "--trained-size", type=whole(1, 65536), metavar="PIXELS", help="side of the small pictures of training"
     )
@@ -61,16 +60,6 @@ def add_diffusion_files(parser: Parser, title: str) -> None:
         "--role", action="append", type=_role, metavar="ROLE=TENSOR", help="state, timestep, condition or output of "
         "the U-Net, where they cannot be told apart; repeatable"
     )  # fmt: skip
-
-
-def _number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}")
-    return number
 
 
 def _role(text: str) -> tuple[str, str]:

@@ -16,6 +16,10 @@ OUTPUT_ROLES: dict[str, tuple[frozenset[str], ...]] = {
     "segment": (frozenset({"logits"}), frozenset({"mask"})),
     "detect": (frozenset({"boxes", "scores", "labels"}), frozenset({"boxes", "scores"}), frozenset({"predictions"})),
 }
+REGIONS = "regions"
+"""Name of the second network of a two-stage detector."""
+REGION_ROLES = frozenset({"features", "objectness", "deltas"})
+"""Outputs of its first network."""
 _CHANNELS = {"grey": 1, "y": 1, "rgb": 3, "bgr": 3}
 
 
@@ -26,19 +30,44 @@ def label_disagreements(descriptor: ModelDescriptor) -> Iterator[str]:
         yield f"input.color: {color!r} needs input_channels {_CHANNELS[color]}, got {descriptor.input_channels}"
     if descriptor.controls:
         yield f"controls: task {task} has none, got {', '.join(descriptor.controls)}"
-    if set(descriptor.parts) != {NETWORK}:
-        yield f"parts: task {task} needs one part named {NETWORK!r}, got {', '.join(sorted(descriptor.parts)[:5])}"
+    two_stages = descriptor.prediction.proposals is not None
+    if two_stages and task != "detect":
+        yield f"prediction.proposals: are for task detect, got {task}"
+        return
+    if set(descriptor.parts) != ({NETWORK, REGIONS} if two_stages else {NETWORK}):
+        needed = f"the parts {NETWORK!r} and {REGIONS!r}" if two_stages else f"one part named {NETWORK!r}"
+        yield f"parts: task {task} needs {needed}, got {', '.join(sorted(descriptor.parts)[:5])}"
         return
     part = descriptor.parts[NETWORK]
     if set(part.inputs) != {"image"}:
         yield f"parts.{NETWORK}.inputs: must name the tensor of role 'image' and no other"
-    if set(part.outputs) not in OUTPUT_ROLES[task]:
+    if two_stages:
+        yield from _two_stages(descriptor)
+    elif set(part.outputs) not in OUTPUT_ROLES[task]:
         allowed = "; or ".join(" and ".join(sorted(roles)) for roles in OUTPUT_ROLES[task])
         yield f"parts.{NETWORK}.outputs: task {task} needs the roles {allowed}; got {', '.join(part.outputs) or 'none'}"
     background, labels = descriptor.prediction.background, descriptor.labels
     if background is not None and labels is not None and background >= len(labels):
         yield f"prediction.background: must be below the number of labels {len(labels)}, got {background}"
     yield from _sizes(descriptor)
+
+
+def _two_stages(descriptor: ModelDescriptor) -> Iterator[str]:
+    first, second, between = descriptor.parts[NETWORK], descriptor.parts[REGIONS], descriptor.prediction.proposals
+    for path, roles, needed in (
+        (f"parts.{NETWORK}.outputs", first.outputs, REGION_ROLES),
+        (f"parts.{REGIONS}.inputs", second.inputs, {"crops"}),
+        (f"parts.{REGIONS}.outputs", second.outputs, {"logits", "deltas"}),
+    ):
+        if set(roles) != needed:
+            yield f"{path}: proposals need the roles {', '.join(sorted(needed))}; got {', '.join(roles) or 'none'}"
+    if between is not None and len(between.anchors) != len(between.strides):
+        yield (
+            f"prediction.proposals.strides: must have one entry for each of the {len(between.anchors)} levels of "
+            f"anchors, got {len(between.strides)}"
+        )
+    if descriptor.input.layout != "NCHW":
+        yield "input.layout: proposals need NCHW"
 
 
 def chain_disagreements(descriptor: ModelDescriptor) -> Iterator[str]:

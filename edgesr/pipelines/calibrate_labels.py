@@ -24,7 +24,7 @@ from edgesr.model.label_rules import NETWORK
 from edgesr.pipelines.agreement import agreement, matched
 from edgesr.pipelines.label_pipeline import LabelPipeline
 from edgesr.pipelines.label_result import Detections, LabelResult
-from edgesr.pipelines.load_labels import PIPELINES
+from edgesr.pipelines.load_labels import pipeline_of
 from edgesr.types import Array
 
 _FAILED = Difference(-math.inf, math.nan, math.inf)
@@ -104,7 +104,7 @@ class LabelProof:
         return Difference(min(it.psnr for it in compared), math.nan, max(it.max_abs for it in compared))
 
     def _open(self, package: ModelPackage, backend: Backend, **options: Any) -> LabelPipeline[Any]:
-        return PIPELINES[package.descriptor.task](package, backend, **options)
+        return pipeline_of(package)(package, backend, **options)
 
 
 def _of_boxes(found: LabelResult, expected: LabelResult) -> list[tuple[Array, Array]]:

@@ -35,11 +35,7 @@ class Detector(LabelPipeline[Detections]):
             boxes, conf, cls = self._decoded(outputs, thresholds.score)
         else:
             boxes, conf, cls = self._from_scores(outputs, thresholds.score)
-        if self.names and len(cls) and not 0 <= cls.min() <= cls.max() < len(self.names):
-            raise ModelError(
-                f"model {self.descriptor.name}: its network found class {cls.max()}, its labels name "
-                f"{len(self.names)}; correct the labels"
-            )
+        self._check_classes(cls)
         best = np.argsort(-conf, kind="stable")[:_CANDIDATES]
         boxes, conf, cls = self._corners(boxes[best]), conf[best], cls[best]
         kept: Indices = np.arange(len(conf), dtype=np.intp)
@@ -47,6 +43,13 @@ class Detector(LabelPipeline[Detections]):
             kept = nms_by_class(boxes, conf, cls, thresholds.nms)
         kept = kept[: self.descriptor.prediction.most]
         return {"xyxy": self._to_picture(boxes[kept], placement), "conf": conf[kept], "cls": cls[kept]}
+
+    def _check_classes(self, cls: Array) -> None:
+        if self.names and len(cls) and not 0 <= cls.min() <= cls.max() < len(self.names):
+            raise ModelError(
+                f"model {self.descriptor.name}: its network found class {cls.max()}, its labels name "
+                f"{len(self.names)}; correct the labels"
+            )
 
     def _from_predictions(self, output: Array, score: float) -> tuple[FloatArray, FloatArray, Array]:
         height, width = output.shape[-2:]
@@ -110,6 +113,8 @@ class Detector(LabelPipeline[Detections]):
         """Return x1, y1, x2, y2 in pixels of the picture, cut at its borders."""
         if self.descriptor.prediction.unit == "relative":
             boxes = boxes * np.array(placement.canvas[::-1] * 2, np.float32)
+        elif self.descriptor.scale > 1:
+            boxes = boxes / np.float32(self.descriptor.scale)
         moved = boxes - np.array(placement.offset[::-1] * 2, np.float32)
         h, w = placement.picture
         factors = np.array([w / placement.resized[1], h / placement.resized[0]] * 2, np.float32)

@@ -1,8 +1,9 @@
-"""The network of a package that labels pictures: one prepared picture in, its outputs by role."""
+"""The networks of a package that labels pictures: tensors in, outputs by role."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 
@@ -16,18 +17,20 @@ from edgesr.pipelines.network import Timings
 from edgesr.types import Array, FloatArray
 
 
-class LabelNetwork:
-    """The ``network`` part of a package, loaded on a backend, from ``file`` where it needs an own form. Thread-safe."""
+class PartNetwork:
+    """One part of a package, loaded on a backend, from ``file`` where it needs an own form. Thread-safe."""
 
-    def __init__(self, package: ModelPackage, backend: Backend, file: Path | None = None) -> None:
+    def __init__(self, package: ModelPackage, backend: Backend, part: str, file: Path | None = None) -> None:
         self.descriptor = package.descriptor
+        self.part = self.descriptor.parts[part]
         self._backend = backend
-        self._part = self.descriptor.parts[NETWORK]
-        self._engine: Engine = backend.load(file or package.part_path(NETWORK))
+        self._engine: Engine = backend.load(file or package.part_path(part))
         self._lock = threading.Lock()
+        self.inputs = {role: self._engine.inputs.get(tensor) for role, tensor in self.part.inputs.items()}
+        """What the network takes, by role."""
         for kind, roles, tensors in (
-            ("input", self._part.inputs, self._engine.inputs),
-            ("output", self._part.outputs, self._engine.outputs),
+            ("input", self.part.inputs, self._engine.inputs),
+            ("output", self.part.outputs, self._engine.outputs),
         ):
             for tensor in roles.values():
                 if tensor not in tensors:
@@ -36,10 +39,50 @@ class LabelNetwork:
                         f"{', '.join(tensors)}"
                     )
 
-    def run(self, values: FloatArray, timings: Timings) -> dict[str, Array]:
+    def run(self, arrays: Mapping[str, Array], timings: Timings) -> dict[str, Array]:
+        """Run the network on arrays by role, of its own types and shapes, and return its outputs by role."""
+        start = perf_counter()
+        with self._lock:
+            buffers = {}
+            for role, array in arrays.items():
+                tensor = self.part.inputs[role]
+                buffers[tensor] = self._backend.empty(array.shape, array.dtype)
+                buffers[tensor].copy_from(array)
+            copied = perf_counter()
+            outputs = self._engine.run(buffers)
+            for output in outputs.values():
+                output.wait()
+            ran = perf_counter()
+            results = {role: np.array(outputs[tensor].numpy()) for role, tensor in self.part.outputs.items()}
+        done = perf_counter()
+        for role, result in results.items():
+            if result.dtype.kind == "f" and not np.isfinite(result.sum(dtype=np.float64)):
+                raise BackendError(
+                    f"model {self.descriptor.name} produced NaN or infinite {role}; if this is an FP16 model, use its "
+                    "FP32 form"
+                )
+        timings.h2d += copied - start
+        timings.infer += ran - copied
+        timings.d2h += done - ran
+        return results
+
+    def close(self) -> None:
+        """Free the engine."""
+        with self._lock:
+            self._engine.close()
+
+
+class LabelNetwork(PartNetwork):
+    """The ``network`` part of a package, which sees the picture."""
+
+    def __init__(self, package: ModelPackage, backend: Backend, file: Path | None = None) -> None:
+        super().__init__(package, backend, NETWORK, file)
+
+    def label(self, values: FloatArray, timings: Timings) -> dict[str, Array]:
         """Run the network on float32 ``(height, width, C)`` in its own range and return its outputs by role."""
         start = perf_counter()
-        spec = self._engine.inputs[self._part.inputs["image"]]
+        spec = self.inputs["image"]
+        assert spec is not None
         array = values.transpose(2, 0, 1) if self.descriptor.input.layout == "NCHW" else values
         if len(spec.shape) == 4:
             array = array[np.newaxis]
@@ -51,30 +94,5 @@ class LabelNetwork:
         if spec.dtype.kind == "u":
             array = np.clip(np.rint(array), 0, np.iinfo(spec.dtype).max)
         array = np.ascontiguousarray(array, dtype=spec.dtype)
-        staged = perf_counter()
-        with self._lock:
-            buffer = self._backend.empty(array.shape, spec.dtype)
-            buffer.copy_from(array)
-            copied = perf_counter()
-            outputs = self._engine.run({spec.name: buffer})
-            for output in outputs.values():
-                output.wait()
-            ran = perf_counter()
-            results = {role: np.array(outputs[tensor].numpy()) for role, tensor in self._part.outputs.items()}
-        done = perf_counter()
-        for role, result in results.items():
-            if result.dtype.kind == "f" and not np.isfinite(result.sum(dtype=np.float64)):
-                raise BackendError(
-                    f"model {self.descriptor.name} produced NaN or infinite {role}; if this is an FP16 model, use its "
-                    "FP32 form"
-                )
-        timings.pre += staged - start
-        timings.h2d += copied - staged
-        timings.infer += ran - copied
-        timings.d2h += done - ran
-        return results
-
-    def close(self) -> None:
-        """Free the engine."""
-        with self._lock:
-            self._engine.close()
+        timings.pre += perf_counter() - start
+        return self.run({"image": array}, timings)

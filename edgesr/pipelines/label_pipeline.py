@@ -25,7 +25,7 @@ from edgesr.pipelines.label_result import LabelResult
 from edgesr.pipelines.network import Timings
 from edgesr.pipelines.prepare import Placement, prepare
 from edgesr.pipelines.sources import Sources, read_sources
-from edgesr.types import Array
+from edgesr.types import Array, FloatArray
 
 R = TypeVar("R", bound=LabelResult)
 _Self = TypeVar("_Self", bound="LabelPipeline[Any]")
@@ -100,6 +100,10 @@ class LabelPipeline(ABC, Generic[R]):
         """Names of the classes in the order of the network's output; empty where the package has none."""
         return self.descriptor.labels or ()
 
+    def _run(self, values: FloatArray, placement: Placement, timings: Timings) -> dict[str, Array]:
+        """Return what the network gives for a prepared picture, by role."""
+        return self._network.label(values, timings)
+
     @abstractmethod
     def _decode(self, outputs: dict[str, Array], placement: Placement, thresholds: Thresholds) -> dict[str, Any]:
         """Return the fields of the result beside those that all have."""
@@ -121,7 +125,7 @@ class LabelPipeline(ABC, Generic[R]):
         timings = Timings()
         values, placement = prepare(self.descriptor, pixels)
         timings.pre += perf_counter() - start
-        outputs = self._network.run(values, timings)
+        outputs = self._run(values, placement, timings)
         fields = self._decode(outputs, placement, settings)
         total = perf_counter() - start
         stages = asdict(timings)

@@ -5,22 +5,28 @@ from __future__ import annotations
 from edgesr.compile.shapes import Profile, ShapeRange
 from edgesr.errors import BuildError
 from edgesr.model.descriptor import ModelDescriptor
-from edgesr.model.label_rules import NETWORK
+from edgesr.model.label_rules import NETWORK, REGIONS
 from edgesr.model.onnx_file import read_graph
 from edgesr.model.package import ModelPackage
 
 
-def label_profile(package: ModelPackage) -> Profile:
+def label_profile(package: ModelPackage, part: str = NETWORK) -> Profile:
     """Return the shapes of dynamic inputs, nothing where all are fixed; raise BuildError for one without a fixed size.
 
-    A network that takes any size is compiled for the one that every picture is resized, padded or cropped to.
+    A network that takes any size is compiled for the one that every picture is resized, padded or cropped to, the
+    second network of a two-stage detector for up to as many regions as it may get.
     """
     descriptor = package.descriptor
     image = descriptor.parts[NETWORK].inputs["image"]
+    proposals = descriptor.prediction.proposals
     profile = {}
-    for tensor in read_graph(package.part_path(NETWORK)).inputs:
+    for tensor in read_graph(package.part_path(part)).inputs:
         shape = tensor.shape
         if shape is not None and all(n > 0 for n in shape):
+            continue
+        if part == REGIONS and proposals is not None and shape is not None and all(n > 0 for n in shape[1:]):
+            counts = (1, max(1, proposals.most // 4), proposals.most)
+            profile[tensor.name] = ShapeRange(*((count, *shape[1:]) for count in counts))
             continue
         size = canvas(descriptor)
         if shape is None or len(shape) != 4 or tensor.name != image or size is None:

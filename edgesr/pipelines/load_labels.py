@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from edgesr.errors import BackendError, BuildError, ModelError, StaleEngineError
 from edgesr.model.chain import check_stages
-from edgesr.model.label_rules import NETWORK
 from edgesr.model.package import ModelPackage
 from edgesr.pipelines.chain import Chain
 from edgesr.pipelines.classify import Classifier
 from edgesr.pipelines.detect import Detector
+from edgesr.pipelines.detect_regions import RegionDetector
 from edgesr.pipelines.label_pipeline import LabelPipeline
 from edgesr.pipelines.place import Place
 from edgesr.pipelines.segment import Segmenter
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgesr.engines.trt import TrtBackend
 
 PIPELINES: Mapping[str, type[LabelPipeline[Any]]] = {
@@ -48,9 +50,15 @@ def load_chain(
         raise
 
 
+def pipeline_of(package: ModelPackage) -> type[LabelPipeline[Any]]:
+    """Return the pipeline that runs a package whose task is to label pictures."""
+    descriptor = package.descriptor
+    return RegionDetector if descriptor.prediction.proposals is not None else PIPELINES[descriptor.task]
+
+
 def load_labels(package: ModelPackage, place: Place, **options: Any) -> LabelPipeline[Any]:
     """Open a package whose task is to label pictures."""
-    make = PIPELINES[package.descriptor.task]
+    make = pipeline_of(package)
     backend = place.open()
     if not backend.name.startswith("tensorrt"):
         return make(package, backend, **options)
@@ -69,19 +77,32 @@ def load_labels(package: ModelPackage, place: Place, **options: Any) -> LabelPip
 
 
 def _compiled(
-    make: type[LabelPipeline[Any]], package: ModelPackage, backend: TrtBackend, place: Place, options: dict[str, Any]
+    make: Callable[..., LabelPipeline[Any]],
+    package: ModelPackage,
+    backend: TrtBackend,
+    place: Place,
+    options: dict[str, Any],
 ) -> LabelPipeline[Any]:
     from edgesr.compile.compiler import Compiler, Source
     from edgesr.pipelines.label_profile import label_profile
 
-    profile = label_profile(package)
     compiler = Compiler(backend.tensorrt, backend.device, note=place.note, tick=place.tick)
-    source = Source(package.part_path(NETWORK), package.part_digest(NETWORK), package.descriptor.name)
-    plan = compiler.compile(source, compiler.options(profile), any_tuning=True)
+    builds = {
+        part: (
+            Source(package.part_path(part), package.part_digest(part), package.descriptor.name),
+            compiler.options(label_profile(package, part)),
+        )
+        for part in package.descriptor.parts
+    }
+
+    def plans() -> dict[str, Path]:
+        return {part: compiler.compile(*build, any_tuning=True) for part, build in builds.items()}
+
+    found = plans()
     try:
-        return make(package, backend, network=plan, **options)
+        return make(package, backend, **found, **options)
     except StaleEngineError as error:
         place.note(f"the cached engine of {package.descriptor.name} does not load and is built again: {error}")
-        compiler.cache.forget(plan)
-    plan = compiler.compile(source, compiler.options(profile), any_tuning=True)
-    return make(package, backend, network=plan, **options)
+        for plan in found.values():
+            compiler.cache.forget(plan)
+    return make(package, backend, **plans(), **options)

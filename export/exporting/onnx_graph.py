@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnxruntime
@@ -36,23 +37,28 @@ def export_onnx(
     outputs: Sequence[str],
     *,
     opset: int,
-    scale: int,
+    scale: int | None,
     multiple: int = 1,
     is_dynamic: bool = True,
+    input_name: str = INPUT,
 ) -> Traced:
-    """Export a network in evaluation mode; the input is called ``image``.
+    """Export a network in evaluation mode; the input is called ``image`` unless ``input_name`` says otherwise.
 
-    With ``is_dynamic`` batch, height and width are left open, sides as multiples of ``multiple``. Raise BuildError when
-    neither exporter makes a valid graph of standard operators.
+    With ``is_dynamic`` batch, height and width are left open, sides as multiples of ``multiple``; with 0 the batch
+    alone. ``scale`` is that of outputs which are pictures, None for others. Raise BuildError when neither exporter
+    makes a valid graph of standard operators.
     """
+    names = (input_name, *outputs)
     reasons = []
     for name, export in (("current", _export_current), ("legacy", _export_legacy)):
         try:
             with tempfile.TemporaryDirectory(prefix="edgesr-") as folder, silence():
                 path = Path(folder) / "network.onnx"
-                export(network, example, outputs, path, opset=opset, multiple=multiple if is_dynamic else None)
+                export(network, example, names, path, opset=opset, multiple=multiple if is_dynamic else None)
                 model = _folded(path)
-            _tidy(model, scale if is_dynamic else None)
+            _tidy(model)
+            if is_dynamic:
+                _name_sides(model, scale)
             _check(model, opset, is_dynamic)
         except Exception as error:  # exporters raise whatever the traced code and their own passes raise
             reasons.append(f"{name} exporter: {' '.join(str(error).split())[:240]}")
@@ -67,24 +73,26 @@ def run_onnx(model: onnx.ModelProto, image: Tensor) -> list[Tensor]:
     options.graph_optimization_level = GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
     session = InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return [torch.from_numpy(value) for value in session.run(None, {INPUT: image.numpy()})]
+    return [torch.from_numpy(value) for value in session.run(None, {session.get_inputs()[0].name: image.numpy()})]
 
 
 def _export_current(
-    network: nn.Module, example: Tensor, outputs: Sequence[str], path: Path, *, opset: int, multiple: int | None
+    network: nn.Module, example: Tensor, names: Sequence[str], path: Path, *, opset: int, multiple: int | None
 ) -> None:
-    shapes = None
-    if multiple is not None:
+    shapes: tuple[dict[int, Any], ...] | None = None
+    if multiple == 0:
+        shapes = ({0: torch.export.Dim("batch")},)
+    elif multiple is not None:
         sides = [torch.export.Dim(name, min=2) for name in ("rows", "columns")]
         sides = [multiple * side if multiple > 1 else side for side in sides]
         shapes = ({0: torch.export.Dim("batch"), 2: sides[0], 3: sides[1]},)
     # A batch of one would be taken for a constant.
-    sample = example.repeat(2, 1, 1, 1) if multiple is not None else example
+    sample = example.repeat(2, 1, 1, 1) if multiple is not None and len(example) == 1 else example
     program = torch.onnx.export(
         network,
         (sample,),
-        input_names=[INPUT],
-        output_names=list(outputs),
+        input_names=[names[0]],
+        output_names=list(names[1:]),
         dynamic_shapes=shapes,
         opset_version=opset,
         dynamo=True,
@@ -94,15 +102,18 @@ def _export_current(
 
 
 def _export_legacy(
-    network: nn.Module, example: Tensor, outputs: Sequence[str], path: Path, *, opset: int, multiple: int | None
+    network: nn.Module, example: Tensor, names: Sequence[str], path: Path, *, opset: int, multiple: int | None
 ) -> None:
-    axes = {name: {0: "batch", 2: "height", 3: "width"} for name in (INPUT, *outputs)} if multiple is not None else None
+    axes = None
+    if multiple is not None:
+        open_axes = {0: "batch", 2: "height", 3: "width"} if multiple else {0: "batch"}
+        axes = dict.fromkeys(names, open_axes)
     torch.onnx.export(
         network,
         (example,),
         str(path),
-        input_names=[INPUT],
-        output_names=list(outputs),
+        input_names=[names[0]],
+        output_names=list(names[1:]),
         dynamic_axes=axes,
         opset_version=opset,
         dynamo=False,
@@ -121,7 +132,7 @@ def _folded(path: Path) -> onnx.ModelProto:
     return plain if any(node.domain not in STANDARD for node in folded.graph.node) else folded
 
 
-def _tidy(model: onnx.ModelProto, scale: int | None) -> None:
+def _tidy(model: onnx.ModelProto) -> None:
     opset = next(entry.version for entry in model.opset_import if entry.domain in STANDARD)
     del model.opset_import[:]
     model.opset_import.append(onnx.helper.make_opsetid("", opset))
@@ -134,14 +145,19 @@ def _tidy(model: onnx.ModelProto, scale: int | None) -> None:
     for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
         del value.metadata_props[:]
     del model.graph.value_info[:]
-    if scale is None:
-        return
-    suffix = f"_x{scale}" if scale > 1 else ""
-    for value in (*model.graph.input, *model.graph.output):
-        own = "" if value.name == INPUT else suffix
-        dimensions = value.type.tensor_type.shape.dim
-        for axis, name in ((0, "batch"), (2, f"height{own}"), (3, f"width{own}")):
-            dimensions[axis].dim_param = name
+
+
+def _name_sides(model: onnx.ModelProto, scale: int | None) -> None:
+    """Name what is open: the sides of pictures after the input's, those of other outputs after themselves."""
+    suffix = f"_x{scale}" if scale and scale > 1 else ""
+    for place, value in enumerate((*model.graph.input, *model.graph.output)):
+        own = suffix if place else ""
+        names = {0: "batch", 2: f"height{own}", 3: f"width{own}"}
+        for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
+            if dimension.HasField("dim_value") and not (scale and axis in names):
+                continue
+            is_picture = place == 0 or scale is not None or axis == 0
+            dimension.dim_param = names[axis] if is_picture and axis in names else f"{value.name}_{axis}"
 
 
 def _check(model: onnx.ModelProto, opset: int, is_dynamic: bool) -> None:

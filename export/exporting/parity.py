@@ -65,21 +65,41 @@ def measure_parity(
     sizes: Sequence[tuple[int, int]],
     channels: int,
     limits: tuple[float, float],
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
 ) -> list[Parity]:
-    """Compare every output on every picture and size; raise AccuracyError where PyTorch and the graph differ."""
+    """Compare every output on every picture and size; raise AccuracyError where PyTorch and the graph differ.
+
+    Pixels are brought from [0, 1] to ``limits``, then ``mean`` is subtracted and divided by ``std``.
+    """
     found = []
     for size in sizes:
         for name in PICTURES:
             image = read_picture(name, size, channels) * (limits[1] - limits[0]) + limits[0]
-            expected = _eager(network, image)
-            try:
-                got = run_onnx(model, image)
-            except Exception as error:
-                reason = " ".join(str(error).split())[:200]
-                raise AccuracyError(f"the exported graph does not run at {size[0]} x {size[1]}: {reason}") from None
-            for output, a, b in zip(outputs, got, expected, strict=True):
-                found.append(_compared(output, name, size, a, b))
+            image = (image - _by_channel(mean, 0.0)) / _by_channel(std, 1.0)
+            found += compared(network, model, outputs, image, (name, size))
     return found
+
+
+def compared(
+    network: nn.Module,
+    model: onnx.ModelProto,
+    outputs: Sequence[str],
+    image: Tensor,
+    where: tuple[str, tuple[int, int]],
+) -> list[Parity]:
+    """Compare every output for one input; ``where`` names the picture and its ``(height, width)``."""
+    expected = _eager(network, image)
+    try:
+        got = run_onnx(model, image)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise AccuracyError(f"the exported graph does not run at {where[1][0]} x {where[1][1]}: {reason}") from None
+    return [_compared(output, *where, a, b) for output, a, b in zip(outputs, got, expected, strict=True)]
+
+
+def _by_channel(values: Sequence[float], default: float) -> Tensor:
+    return torch.tensor(list(values) or [default]).reshape(1, -1, 1, 1)
 
 
 def _eager(network: nn.Module, image: Tensor) -> list[Tensor]:

@@ -20,8 +20,10 @@ CONTAINERS = (
     "ema",
     "averaged",
     "params",
+    "state_dict_ema",
     "state_dict",
     "model_state_dict",
+    "net_sr",
     "net_g",
     "netG",
     "generator",
@@ -30,12 +32,16 @@ CONTAINERS = (
     "network",
 )
 """Entries that hold the weights inside a training checkpoint, the averaged ones first."""
+TASK_CONTAINERS = ("net_cls", "net_seg", "net_det", *(name for name in CONTAINERS if name != "net_sr"))
+"""The same for networks that label pictures, which SR4IR keeps beside the one in front of them."""
 WRAPPERS = ("module.", "_orig_mod.", "net_g.", "netG.", "generator.", "network.", "net_sr.")
 """Prefixes that DataParallel, torch.compile and training frameworks put before every key."""
 _SHOWN = 4
 
 
-def read_weights(path: str | Path, *, key: str | None = None) -> tuple[State, str]:
+def read_weights(
+    path: str | Path, *, key: str | None = None, containers: Collection[str] = CONTAINERS
+) -> tuple[State, str]:
     """Return the tensors of a ``.pth``, ``.pt``, ``.ckpt`` or ``.safetensors`` file as float32, and where they lay.
 
     Nothing in the file is run. ``key`` names the entry that holds the weights, where the usual names do not find it.
@@ -45,7 +51,7 @@ def read_weights(path: str | Path, *, key: str | None = None) -> tuple[State, st
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file")
     content = _safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
-    state, place = _tensors(content, path, key)
+    state, place = _tensors(content, path, key, containers)
     state = _without_wrappers(state)
     for name, tensor in state.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
@@ -131,7 +137,7 @@ def _torch_file(path: Path) -> Any:
         raise ModelError(f"{path}: is no readable checkpoint of PyTorch: {_short(error)}") from None
 
 
-def _tensors(content: Any, path: Path, key: str | None) -> tuple[State, str]:
+def _tensors(content: Any, path: Path, key: str | None, containers: Collection[str]) -> tuple[State, str]:
     """Find the mapping of names to tensors, as deep as containers nest."""
     place: list[str] = []
     if key is not None:
@@ -140,7 +146,7 @@ def _tensors(content: Any, path: Path, key: str | None) -> tuple[State, str]:
             raise UsageError(f"--key {key}: {path} has {known[:200]}")
         content, place = content[key], [key]
     while isinstance(content, Mapping) and not any(isinstance(value, Tensor) for value in content.values()):
-        name = next((n for n in CONTAINERS if isinstance(content.get(n), Mapping)), None)
+        name = next((n for n in containers if isinstance(content.get(n), Mapping)), None)
         if name is None:
             break
         content = content[name]

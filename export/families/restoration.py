@@ -69,9 +69,8 @@ def tile_of(arguments: argparse.Namespace | None, default: str, multiple: int) -
 
 def execute(arguments: argparse.Namespace, build: Build) -> None:
     """Read the weights, build the network and write its package; print the package's path."""
-    if arguments.output.suffix not in ("", ".edgesr", ".zip"):
-        raise UsageError(f"-o {arguments.output}: must end in .edgesr or .zip, or name a folder")
-    fields = _fields(arguments.descriptor)
+    check_output(arguments.output)
+    fields = descriptor_fields(arguments.descriptor)
     state, place = read_weights(arguments.weights, key=arguments.key)
     say(f"{len(state)} tensors from {place}")
     built = build(state, arguments, str(arguments.weights))
@@ -92,7 +91,14 @@ def execute(arguments: argparse.Namespace, build: Build) -> None:
     print(arguments.output)
 
 
-def _fields(path: Path | None) -> dict[str, Any]:
+def check_output(path: Path) -> None:
+    """Refuse a name that no package has."""
+    if path.suffix not in ("", ".edgesr", ".zip"):
+        raise UsageError(f"-o {path}: must end in .edgesr or .zip, or name a folder")
+
+
+def descriptor_fields(path: Path | None) -> dict[str, Any]:
+    """Return what --descriptor holds."""
     if path is None:
         return {}
     try:
