@@ -28,6 +28,10 @@ def execute(arguments: argparse.Namespace) -> int:
     name: str = arguments.name or fields.get("name") or output.stem
     version: str = arguments.model_version or fields.get("version") or "1.0.0"
     both = chained(arguments.onnx) if arguments.onnx is not None else None
+    if (arguments.fused or arguments.size) and both is None:
+        raise UsageError("--fused and --size are for RESTORATION+TASK, two packages with one + between them")
+    if arguments.size and not arguments.fused:
+        raise UsageError("--size is for --fused; a chain of two engines takes pictures of any size")
     if is_diffusion(arguments, arguments.onnx):
         package = packed_diffusion(arguments, output, name=name, version=version, fields=fields)
     elif both is not None:
@@ -60,13 +64,14 @@ def _network(
 def _chain(both: tuple[str, str], arguments: argparse.Namespace, output: Path, fields: dict[str, Any]) -> ModelPackage:
     if fields or expectations(arguments) or label_fields(arguments):
         raise UsageError("a chain is described by its two packages; give only -o, --name and --model-version with it")
-    return write_chain(
-        output,
-        open_model(both[0]),
-        open_model(both[1]),
-        name=arguments.name or output.stem,
-        version=arguments.model_version or "1.0.0",
-    )
+    restore, task = open_model(both[0]), open_model(both[1])
+    name, version = arguments.name or output.stem, arguments.model_version or "1.0.0"
+    if not arguments.fused:
+        return write_chain(output, restore, task, name=name, version=version)
+    from edgesr.pipelines.fuse_chain import fuse_chain
+
+    size = None if arguments.size is None else (arguments.size[0], arguments.size[1])
+    return fuse_chain(output, restore, task, name=name, version=version, size=size)
 
 
 def _joined(fields: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from edgesr.cli.label_options import add_pack_options
+from edgesr.cli.label_options import add_pack_options, pair_of_sides
 from edgesr.cli.parser import Parser, filled, number, whole
 
 
@@ -30,6 +30,11 @@ def add_pack(commands: Any, parents: list[Parser]) -> None:
     pack.add_argument("--name", metavar="NAME", help="model name (default: from the output)")
     pack.add_argument("--model-version", metavar="X.Y.Z", help="version of the model (default: 1.0.0)")
     pack.add_argument("--descriptor", metavar="FILE", help="JSON with further fields of model.json, e.g. licence")
+    group = pack.add_argument_group("RESTORATION+TASK")
+    group.add_argument("--fused", action="store_true", help="one graph in place of two engines")
+    group.add_argument(
+        "--size", type=pair_of_sides, metavar="HxW", help="of pictures before the restoration (default: the networks')"
+    )
     add_diffusion_files(pack, "latent diffusion, in place of ONNX")
     add_pack_options(pack)
 

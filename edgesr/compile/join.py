@@ -40,12 +40,12 @@ class Assembly:
         self._inputs.setdefault(name, onnx.helper.make_tensor_value_info(name, kind, list(dimensions)))
         return name
 
-    def output(self, name: str, tensor: str, dimensions: Dimensions) -> None:
-        """Make a tensor an output called ``name``, float32."""
+    def output(self, name: str, tensor: str, dimensions: Dimensions, kind: int = FLOAT) -> None:
+        """Make a tensor an output called ``name``, float32 unless ``kind`` says otherwise."""
         import onnx
 
         self._nodes.append(make_node("Identity", [tensor], [name], f"output {name}"))
-        self._outputs.append(onnx.helper.make_tensor_value_info(name, FLOAT, list(dimensions)))
+        self._outputs.append(onnx.helper.make_tensor_value_info(name, kind, list(dimensions)))
 
     def constant(self, name: str, values: Array | float | Sequence[int]) -> str:
         """Add a constant: Python floats become float32 ``(1,)``, lists of numbers int64."""
