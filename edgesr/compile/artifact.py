@@ -28,6 +28,8 @@ def write_typed(path: Path, package: ModelPackage, typed: Typed, record: Mapping
         raise UsageError(f"{path}: name the result .onnx, .edgesr, or without a suffix for a folder")
     descriptor = describe_typed(package, typed, record)
     files: dict[str, Path | bytes] = {descriptor.parts[NETWORK].file: typed.graph.bytes()}
+    others = [part.file for name, part in package.descriptor.parts.items() if name != NETWORK]
+    files.update({file: package.read(file) for file in others})
     if not package.is_bare:
         files.update({name: package.read(name) for name in _kept(package)})
     return write_package(path, descriptor, files)

@@ -19,15 +19,16 @@ Feed = Mapping[str, Array]
 class FeedRecorder:
     """A backend that keeps a copy of the inputs of every run; give it to a pipeline and run pictures.
 
-    ``with_results`` keeps the outputs too.
+    ``with_results`` keeps the outputs too. Of several networks those with the input ``tensor`` are recorded.
     """
 
-    def __init__(self, backend: Backend, *, with_results: bool = False) -> None:
+    def __init__(self, backend: Backend, *, with_results: bool = False, tensor: str | None = None) -> None:
         self.feeds: list[Feed] = []
         """In the order of the runs; owned by the caller."""
         self.results: list[Feed] | None = [] if with_results else None
         """Outputs by name in the same order, where they are kept."""
         self._backend = backend
+        self._tensor = tensor
 
     @property
     def name(self) -> str:
@@ -40,8 +41,11 @@ class FeedRecorder:
         return False
 
     def load(self, path: Path) -> Engine:
-        """Load a network whose runs are recorded."""
-        return _RecordedEngine(self._backend.load(path), self.feeds, self.results)
+        """Load a network; its runs are recorded."""
+        engine = self._backend.load(path)
+        if self._tensor is not None and self._tensor not in engine.inputs:
+            return engine
+        return _RecordedEngine(engine, self.feeds, self.results)
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Buffer:
         """Allocate a buffer of the backend behind it."""

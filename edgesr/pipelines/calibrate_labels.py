@@ -49,7 +49,7 @@ class LabelProof:
         self._names = [picture.name for picture in self._pictures]
         roles = package.descriptor.parts[NETWORK].outputs
         self._compared = () if "labels" in roles else tuple(roles.values())
-        recorder = FeedRecorder(open_backend("cpu"), with_results=True)
+        recorder = FeedRecorder(open_backend("cpu"), with_results=True, tensor=_picture(package))
         self._expected: list[LabelResult] = []
         with self._open(package, recorder) as pipeline:
             for picture in self._pictures:
@@ -81,7 +81,7 @@ class LabelProof:
         return self.feeds[self._names.index(name)]
 
     def _verdict(self, package: ModelPackage, backend: Backend, network: Path | None = None) -> Verdict:
-        recorder = FeedRecorder(backend, with_results=True)
+        recorder = FeedRecorder(backend, with_results=True, tensor=_picture(package))
         found: list[LabelResult] = []
         differences = []
         with self._open(package, recorder, network=network) as pipeline:
@@ -120,3 +120,8 @@ def _of_boxes(found: LabelResult, expected: LabelResult) -> list[tuple[Array, Ar
         (found.xyxy[ours] / size, expected.xyxy[theirs] / size),
         (found.conf[ours], expected.conf[theirs]),
     ]
+
+
+def _picture(package: ModelPackage) -> str:
+    """Return the tensor of the picture: other networks of the package are not looked at."""
+    return package.descriptor.parts[NETWORK].inputs["image"]
