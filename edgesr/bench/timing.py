@@ -20,8 +20,10 @@ Clock: TypeAlias = Callable[[], float]
 Run: TypeAlias = Callable[[int], Mapping[str, float]]
 """Runs the picture of this number and returns milliseconds by stage, ``end_to_end`` among them."""
 
+LEAST = 3
+"""Pictures without which there is no figure."""
 _PATIENCE = 6
-"""Times the duration after which a run ends although it has fewer pictures than asked for."""
+"""Times the duration after which a run ends with ``LEAST`` pictures although more were asked for."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,8 @@ def _stretch(run: Run, one: Measured, protocol: Protocol, share: float, *, pictu
         while one.count < protocol.most:
             spent = before + end - start
             is_enough = spent >= protocol.duration * share and one.count >= enough
-            if is_enough or (spent >= _PATIENCE * protocol.duration * share and one.count):
+            is_late = spent >= _PATIENCE * protocol.duration * share and one.count >= LEAST * share
+            if is_enough or is_late:
                 return
             stages = run(one.count % pictures)
             end = clock()

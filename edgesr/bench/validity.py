@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from statistics import median
 
 from edgesr.bench.statistics import Summary
+from edgesr.bench.timing import LEAST
 
 _PARTS = 4
-_LEAST = 3
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ def find_faults(samples: Sequence[float], pictures: Sequence[int], limits: Limit
 
     Each sample is divided by the median of its picture, so that pictures of several sizes count as one.
     """
-    if len(samples) < _LEAST:
-        return [f"only {len(samples)} pictures were timed, at least {_LEAST} are needed; give a longer --duration"]
+    if len(samples) < LEAST:
+        return [f"only {len(samples)} pictures were timed, at least {LEAST} are needed; give a longer --duration"]
     even = _without_sizes(samples, pictures)
     faults = []
     spread = Summary.of(even).cv
@@ -38,7 +38,7 @@ def find_faults(samples: Sequence[float], pictures: Sequence[int], limits: Limit
             "fix the clocks, or allow more with --max-cv"
         )
     quarter = len(even) // _PARTS
-    if quarter >= _LEAST:
+    if quarter >= LEAST:
         first, last = median(even[:quarter]), median(even[-quarter:])
         if last > first * (1 + limits.drift):
             faults.append(

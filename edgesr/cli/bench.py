@@ -125,7 +125,8 @@ def _pairs(arguments: argparse.Namespace) -> tuple[list[PicturePair], str]:
         pairs = find_pairs(low=low, high=high, kernel=made, limit=arguments.limit)
         how = f"inputs made of references by {made}" if made else "inputs as given"
         references = "" if any(pair.high for pair in pairs) else ", without references: no PSNR, SSIM, LPIPS"
-        return pairs, f"{len(pairs)} pictures, {how}{references}"
+        count = "1 picture" if len(pairs) == 1 else f"{len(pairs)} pictures"
+        return pairs, f"{count}, {how}{references}"
     if kernel is None:
         kernel = "cubic"
     pairs = find_pairs(high=DEFAULT_PICTURE, kernel=kernel)

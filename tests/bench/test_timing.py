@@ -47,6 +47,8 @@ def test_a_run_ends_at_its_greatest_count_and_at_six_times_its_duration():
     assert timed(lambda n: 1, Protocol(duration=5, most=50))[0].count == 50
     slow, _ = timed(lambda n: 2000, Protocol(duration=1, least=100))
     assert slow.count == 3
+    slower, _ = timed(lambda n: 60_000, Protocol(duration=1, least=100))
+    assert slower.count == 3
 
 
 def test_pictures_come_in_turn_and_may_take_different_times():
