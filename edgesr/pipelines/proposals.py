@@ -71,7 +71,7 @@ def decoded(deltas: FloatArray, boxes: FloatArray, weights: tuple[float, float] 
 
     ``weights`` divide the shifts of centres and the logarithms of sides.
     """
-    moves = deltas.reshape(len(boxes), -1, 2, 2) / np.array(weights, np.float32)[:, np.newaxis]
+    moves = deltas.reshape(len(boxes), deltas.shape[1] // 4, 2, 2) / np.array(weights, np.float32)[:, np.newaxis]
     sides = boxes[:, 2:] - boxes[:, :2]
     centres = boxes[:, :2] + np.float32(0.5) * sides
     middle = moves[:, :, 0] * sides[:, np.newaxis] + centres[:, np.newaxis]
