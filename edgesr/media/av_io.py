@@ -14,7 +14,7 @@ from edgesr.errors import BackendError, InputError, UsageError
 from edgesr.media.address import Address
 from edgesr.media.codec import check_even, codec_for
 from edgesr.media.frame import Color, Frame, VideoFormat, matrix_of
-from edgesr.media.port import StallError
+from edgesr.media.port import WAIT, StallError
 from edgesr.media.redact import redact
 from edgesr.types import Array
 
@@ -84,7 +84,7 @@ class AvReader:
         except (StopIteration, av.EOFError):
             return None
         except av.ExitError:
-            raise StallError(f"{self._address}: gives no frame in time") from None
+            raise StallError(f"{self._address}: gives no frame in time; {WAIT}") from None
         except av.FFmpegError as error:
             raise InputError(f"{self._address}: {_reason(error)}") from None
         rate = self._rate or 30

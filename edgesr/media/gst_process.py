@@ -14,7 +14,7 @@ from edgesr.errors import InputError
 from edgesr.media import gdp
 from edgesr.media.frame import Color, Frame, VideoFormat
 from edgesr.media.gst import Child, GStreamer
-from edgesr.media.port import StallError
+from edgesr.media.port import WAIT, StallError
 from edgesr.types import Array
 
 _FINISH_SECONDS = 60.0
@@ -103,7 +103,7 @@ class GstReader:
         while done < len(view):
             if not self._child.wait_ready(deadline):
                 said = self._child.complaint
-                raise StallError(f"{self._name}: gives no frame in time{said and f' ({said})'}")
+                raise StallError(f"{self._name}: gives no frame in time{said and f' ({said})'}; {WAIT}")
             try:
                 count = os.readv(self._child.fd, [view[done:]])
             except BlockingIOError:

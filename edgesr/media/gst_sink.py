@@ -141,12 +141,13 @@ def check_display(address: Address) -> None:
 def _display(address: Address, gstreamer: GStreamer) -> list[str]:
     check_display(address)
     x11, number = os.environ.get("DISPLAY"), int(address.target)
-    candidates = ["nv3dsink", "xvimagesink", "ximagesink", "glimagesink"] if x11 else ["waylandsink", "glimagesink"]
+    candidates = ["nv3dsink", "ximagesink", "glimagesink"] if x11 else ["waylandsink", "glimagesink"]
     element = gstreamer.first(*candidates)
     if element is None:
-        gstreamer.need("autovideosink")
-        element = "autovideosink"
+        # Not autovideosink: where it finds no screen it shows nothing and says nothing.
+        package = "gstreamer1.0-x" if x11 else "gstreamer1.0-plugins-bad"
+        raise BackendError(f"{address}: GStreamer has none of {', '.join(candidates)}; sudo apt install {package}")
     shown = ["nvvidconv", "!", "video/x-raw(memory:NVMM)", "!"] if element == "nv3dsink" else []
-    other = [f"display=:{number}"] if number and element in ("xvimagesink", "ximagesink") else []
+    other = [f"display=:{number}"] if number and element == "ximagesink" else []
     newest = ["queue", "max-size-buffers=1", "max-size-time=0", "max-size-bytes=0", "leaky=downstream", "!"]
     return [*newest, *shown, element, *other, "sync=false"]

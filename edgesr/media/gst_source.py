@@ -63,7 +63,9 @@ def explain_source(address: Address, text: str) -> str:
         return f"{text}; check the path"
     if "no such file" in low or "cannot identify" in low:
         return f"{text}; check the name and the cable"
-    if address.kind == "rtsp" and ("connect" in low or "resolve" in low or "could not open" in low):
+    if address.kind == "rtsp" and any(
+        word in low for word in ("connect", "resolve", "could not open", "could not read")
+    ):
         return f"{text}; check host, port and network"
     if "negotiat" in low or "not-negotiated" in low or "no supported" in low:
         return f"{text}; the source does not offer this size, rate or format, ask for another one"

@@ -9,6 +9,8 @@ from edgesr.errors import InputError
 from edgesr.media.frame import Frame
 from edgesr.types import Array
 
+WAIT = "check that it is on and sends, or wait longer with --timeout"
+
 
 class StallError(InputError):
     """A source that is there but gives no frame in time."""

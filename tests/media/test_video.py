@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import threading
 from pathlib import Path
@@ -258,3 +259,30 @@ def test_without_any_library_video_says_what_to_install(tmp_path: Path, monkeypa
         open_source(tmp_path / "a.mp4")
     with pytest.raises(BackendError, match="needs GStreamer"):
         open_sink(tmp_path / "b.mp4")
+
+
+@needs_element("ximagesink")
+@pytest.mark.skipif(shutil.which("Xvfb") is None, reason="Xvfb is not installed")
+def test_a_display_shows_the_frames_and_an_absent_one_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", "1", "-screen", "0", "640x480x24"], stdout=subprocess.PIPE, stderr=-3
+    )
+    assert server.stdout is not None
+    number = server.stdout.readline().decode().strip()
+    try:
+        monkeypatch.setenv("DISPLAY", f":{number}")
+        with open_sink("display://0") as sink:
+            for count in range(5):
+                sink.write(bars(), count / 10)
+        assert sink.written == 5
+    finally:
+        server.kill()
+        server.communicate()
+    monkeypatch.setenv("DISPLAY", ":97")
+    with pytest.raises(InputError, match="there is no display that takes it"), open_sink("display://0") as sink:
+        for _ in range(2000):
+            sink.write(bars())
+    monkeypatch.delenv("DISPLAY")
+    with pytest.raises(InputError, match="neither DISPLAY nor WAYLAND_DISPLAY is set"):
+        open_sink("display://0")
