@@ -21,6 +21,7 @@ _LINES_KEPT = 60
 _SECONDS = 20
 _PIPE_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031
+_REASON = re.compile(r"(?:ERROR: (?:from element \S+: )?|WARNING: erroneous pipeline: )(.*)")
 _DETAIL = re.compile(r"system error|\w[^():]*$|.*\b(busy|refused|denied)\b")
 PACKAGES = "sudo apt install gstreamer1.0-tools gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav"
 
@@ -142,22 +143,17 @@ class Child:
 
 def complaint(lines: list[str]) -> str:
     """Return the reason that ``gst-launch-1.0`` gave, in one line without passwords."""
-    reason, details = "", []
-    for number, line in enumerate(lines):
-        match = re.match(r"(?:ERROR|WARNING): (?:from element \S+: |erroneous pipeline: )?(.*)", line)
-        if match is None or (reason and line.startswith("WARNING")):
-            continue
-        if line.startswith("ERROR") and reason:
-            break
-        reason = match[1].rstrip(".")
-        debug = [
-            text.strip() for text in lines[number + 1 : number + 6] if not text.startswith(("ERROR", "Additional"))
-        ]
-        details = [text for text in debug if _DETAIL.match(text)]
-        if line.startswith("ERROR"):
-            break
-    detail = next((text for text in details if text and text.rstrip(".") != reason), "")
-    return redact(f"{reason} ({detail.rstrip('.')})" if reason and detail else reason)
+    # What is only a warning is no reason: long runs have some, and end well.
+    found = [(number, match[1]) for number, line in enumerate(lines) if (match := _REASON.match(line))]
+    if not found:
+        return ""
+    number, reason = found[0]
+    reason = reason.rstrip(".")
+    debug = [text.strip() for text in lines[number + 1 : number + 6]]
+    end = next((place for place, text in enumerate(debug) if text.startswith("ERROR")), len(debug))
+    details = [text.rstrip(".") for text in debug[:end] if _DETAIL.match(text) and not text.startswith("Additional")]
+    detail = next((text for text in details if text != reason), "")
+    return redact(f"{reason} ({detail})" if detail else reason)
 
 
 def quoted(text: str) -> str:

@@ -145,3 +145,18 @@ def test_frames_on_the_gpu_enter_and_leave_an_engine_without_a_copy(tmp_path: Pa
     assert len(pointers) == 1
     del run, result
     backend.close()
+
+
+def test_the_program_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import re
+
+    from edgesr.media.open import open_sink
+
+    monkeypatch.chdir(tmp_path)
+    with open_sink("clip.y4m", fps=25) as sink:
+        for grey in GREYS:
+            sink.write(np.full((12, 16), grey, np.uint8))
+    (code,) = re.findall(r"```python\n(.*?)```", (EXAMPLES.parents[1] / "docs/media.md").read_text(), re.S)
+    exec(compile(code, "docs/media.md", "exec"), {})
+    with open_source("large.y4m") as source:
+        assert [frame.image.shape for frame in source] == [(48, 64, 3)] * 3
