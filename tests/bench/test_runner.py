@@ -14,6 +14,7 @@ from edgesr.bench.timing import Protocol
 from edgesr.bench.validity import Limits
 from edgesr.errors import BuildError, UsageError
 from edgesr.image import Metadata, Picture, write
+from tests.bench import devices
 from tests.bench.clocks import StubClock
 from tests.pipelines.test_tensorrt import Machine, make_package
 
@@ -161,3 +162,25 @@ def test_on_tensorrt_compute_is_timed_by_events_and_layers_by_its_profiler(tmp_p
 def test_settings_are_combined_and_known_again():
     specs = cross(("a", "b"), ("fp32", None), tiles=(64, 128), device="cpu")
     assert len(specs) == len({str(spec.asked) for spec in specs}) == 8
+
+
+def test_on_a_jetson_a_row_has_watts_joules_and_temperatures(tmp_path, pictures):
+    root = devices.orin(tmp_path / "orin")
+    settings = plan(pictures, protocol=Protocol(duration=0.6, least=4, warmup=0.05), quality=None)
+    (row,) = run_benchmark([Spec(str(make_package(tmp_path)), device="cpu")], settings, root=root)
+    assert row.status == "valid", row.reasons
+    assert row.power["watts"].value == pytest.approx(12.92)
+    assert row.power["watts"].source.startswith("INA sensors in /sys/class/hwmon")
+    seconds = sum(row.stages["end_to_end"].samples) / 1e3
+    assert row.joules_per_image == pytest.approx(12.92 * seconds / row.latency.count, rel=0.2)
+    assert row.power["joules_per_image_above_idle"].value == pytest.approx(0, abs=1e-6)
+    assert row.temperatures["end"].value == 51.0
+    assert not any("does not tell whether it throttles" in note for note in row.notes)
+
+
+def test_a_jetson_that_throttles_makes_its_rows_invalid(tmp_path, pictures):
+    root = devices.orin(tmp_path / "orin")
+    devices.put(root, "sys/class/thermal/cooling_device1/cur_state", 1)
+    (row,) = run_benchmark([Spec(str(make_package(tmp_path)), device="cpu")], plan(pictures, quality=None), root=root)
+    assert row.status == "invalid"
+    assert row.reasons[0].startswith("throttled: cooling device gpu-throttle-alert was active")
