@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from edgesr.bench.metrics import luma
 from export import metrics
-
-_LUMA = (65.481, 128.553, 24.966)
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,4 @@ def write_grey(path: Path, grey: np.ndarray) -> None:
 
 def _luma(picture: np.ndarray) -> np.ndarray:
     """Return Y of MATLAB's rgb2ycbcr, 16 to 235, unrounded; grey pictures as they are."""
-    if picture.shape[2] == 1:
-        return picture[..., 0].astype(np.float64)
-    return 16 + picture.astype(np.float64) @ (np.array(_LUMA) / 255)
+    return luma(picture.astype(np.float64), 255)[..., 0]

@@ -98,6 +98,8 @@ def evaluate(
     ``score`` replaces the threshold of boxes, by default `LOWEST_SCORE`.
     """
     if isinstance(pipeline, PicturePipeline):
+        if score is not None:
+            raise UsageError(f"{model} has task {pipeline.descriptor.task}; a score threshold is for boxes")
         return measure_quality(
             model,
             pipeline,

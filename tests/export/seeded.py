@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Generator, Tensor, nn
+
+from export.lpips import NETWORKS
 
 
 def seeded(network: nn.Module) -> nn.Module:
@@ -43,3 +47,13 @@ def tamed(network: nn.Module, image: Tensor, *, unit: float = 1.0, center: float
 def parameters(network: nn.Module) -> int:
     """Return the number of parameters."""
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def write_lpips(folder: Path, network: str) -> None:
+    """Write seeded weights of LPIPS in the layout of ``export.lpips``."""
+    torch.manual_seed(0)
+    state = {f"sl.{name}": value for name, value in NETWORKS[network]().state_dict().items()}
+    widths = {"alex": (64, 192, 384, 256, 256), "squeeze": (64, 128, 256, 384, 384, 512, 512)}[network]
+    state |= {f"lin.{i}": torch.rand(1, width, 1, 1) for i, width in enumerate(widths)}
+    state |= {"shift": torch.zeros(1, 3, 1, 1), "scale": torch.ones(1, 3, 1, 1)}
+    torch.save(state, folder / f"lpips_{network}_state_dict.pt")

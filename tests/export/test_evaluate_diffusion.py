@@ -11,7 +11,6 @@ cv2 = pytest.importorskip("cv2")
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("scipy")
-pytest.importorskip("skimage")
 
 from edgesr.schedule import make_schedule  # noqa: E402
 from export import evaluate_diffusion, graph_diffusion  # noqa: E402

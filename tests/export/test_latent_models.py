@@ -9,14 +9,13 @@ import pytest
 torch = pytest.importorskip("torch")
 cv2 = pytest.importorskip("cv2")
 pytest.importorskip("onnx")
-pytest.importorskip("skimage")
 onnxruntime = pytest.importorskip("onnxruntime")
 
+from edgesr.bench.metrics import grid_index  # noqa: E402
 from edgesr.compile.graph import Graph  # noqa: E402
 from edgesr.compile.roles import find_roles  # noqa: E402
 from edgesr.schedule import ScheduleConfig  # noqa: E402
 from export import graph_diffusion  # noqa: E402
-from export.metrics import grid_index  # noqa: E402
 from export.models.autoencoder import GreyAutoencoder, klt  # noqa: E402
 from export.models.cascade import MeanEnlarger  # noqa: E402
 from export.models.unet_lite import TIME_EMBEDDING, UNetLite  # noqa: E402

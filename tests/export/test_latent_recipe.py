@@ -10,7 +10,6 @@ import pytest
 torch = pytest.importorskip("torch")
 cv2 = pytest.importorskip("cv2")
 pytest.importorskip("scipy")
-pytest.importorskip("skimage")
 
 from edgesr.schedule import ScheduleConfig, make_schedule  # noqa: E402
 from export.data.pairing import PairSampler  # noqa: E402

@@ -12,7 +12,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 onnxruntime = pytest.importorskip("onnxruntime")
-pytest.importorskip("skimage")
 Image = pytest.importorskip("PIL.Image")
 
 import edgesr  # noqa: E402
