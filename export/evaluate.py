@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--patient", metavar="NAME", help="column of what belongs together (default: patient, subject)")
     data.add_argument("--masks", metavar="DIR", help="true masks of a segmentation: class numbers, or VOC's colours")
     data.add_argument("--mask-values", type=_numbers, metavar="A,B", help="grey values of the classes, as 0,255")
+    data.add_argument("--classes", type=int, metavar="N", help="of a segmentation whose package names none")
     data.add_argument("--annotations", metavar="PATH", help="drawn boxes: a COCO .json file or a folder of VOC .xml")
     data.add_argument("--limit", type=int, metavar="N", help="use at most so many pictures, evenly spread")
     figures = parser.add_argument_group("figures")
@@ -112,6 +113,7 @@ def _material(arguments: argparse.Namespace) -> Material:
         labels=labels,
         masks=arguments.masks,
         mask_values=arguments.mask_values,
+        classes=arguments.classes,
         annotations=arguments.annotations,
         limit=arguments.limit,
     )

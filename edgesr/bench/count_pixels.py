@@ -21,10 +21,10 @@ IGNORED = 255
 class PixelCounter:
     """Counts pixels by true and found class over all pictures, as Pascal VOC does."""
 
-    def __init__(self, names: Sequence[str], masks: Masks) -> None:
+    def __init__(self, names: Sequence[str], masks: Masks, classes: int) -> None:
         self._names = names
         self._masks = masks
-        self._classes = max(2, len(names))
+        self._classes = classes
         self._counts: list[Array] = []
         self._pictures: list[LabelledPicture] = []
 

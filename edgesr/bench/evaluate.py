@@ -42,6 +42,8 @@ class Material:
     labels: LabelTable | None = None
     masks: str | Path | None = None
     mask_values: Sequence[int] | None = None
+    classes: int | None = None
+    """Number of classes of a segmentation whose package has no names for them."""
     annotations: str | Path | None = None
     limit: int | None = None
     """At most so many pictures, evenly spread."""
@@ -136,9 +138,12 @@ def _counter(model: str, pipeline: Any, material: Material) -> Counter:
     if pipeline.task == "segment":
         if material.masks is None:
             raise UsageError(f"{model} segments: give a folder of true masks")
-        if not names:
-            raise UsageError(f"{model} has no class names, so that its classes cannot be counted; pack it with some")
-        return PixelCounter(names, Masks(material.masks, max(2, len(names)), material.mask_values))
+        if names and material.classes not in (None, len(names)):
+            raise UsageError(f"{model} has {len(names)} classes, not {material.classes}; leave out their number")
+        classes = max(2, len(names) or material.classes or 0)
+        if not names and material.classes is None:
+            raise UsageError(f"{model} has no class names; give the number of its classes, or pack it with names")
+        return PixelCounter(names, Masks(material.masks, classes, material.mask_values), classes)
     if material.annotations is None:
         raise UsageError(f"{model} detects: give the drawn boxes, a COCO .json file or a folder of VOC .xml files")
     return BoxCounter(names, Annotations(material.annotations))

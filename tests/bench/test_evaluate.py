@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -170,6 +171,20 @@ def test_miou_of_masks_in_grey_and_in_the_colours_of_voc(segment, tmp_path):
     assert quality.values["miou"] == pytest.approx((0.8 + 1 + 0) / 3)
     assert quality.values["pixel_accuracy"] == pytest.approx(400 / 480)
     assert quality.values["miou_per_picture"] == pytest.approx((1 + (160 / 240 + 0) / 2) / 2)
+
+
+def test_a_segmentation_without_names_needs_the_number_of_its_classes(tmp_path):
+    save(tmp_path / "images" / "a.png", halves("red", "green"))
+    save(tmp_path / "masks" / "a.png", np.where(halves("red", "green")[..., :1] > 0, 1, 2).astype(np.uint8))
+    overrides = {"task": "segment", "input": PLAIN}
+    network = networks.color_segmenter(tmp_path / "n.onnx", stride=1)
+    pack(network, tmp_path / "n.edgesr", name="n", version="1", overrides=overrides, probe=cpu_probe)
+    material = Material(images=tmp_path / "images", masks=tmp_path / "masks")
+    with load(tmp_path / "n.edgesr", "cpu") as nameless:
+        with pytest.raises(UsageError, match="give the number of its classes"):
+            evaluate("m", nameless, material)
+        quality = evaluate("m", nameless, replace(material, classes=4))
+    assert quality.classes == {"class 1": {"iou": 1}, "class 2": {"iou": 1}}
 
 
 def test_masks_that_are_missing_or_wrong_are_kept_as_failures(segment, tmp_path):

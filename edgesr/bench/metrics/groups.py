@@ -56,7 +56,7 @@ def group_table(by: str, metric: str, values: Array, names: Sequence[str], clust
     average = float(np.mean(list(means.values())))
     groups = {}
     for name, index in chosen.items():
-        own = [clusters[i] for i in index]
+        own = [clusters[i] for i in index.tolist()]
         groups[name] = Group(
             pictures=len(index),
             clusters=len(set(own)),
