@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from time import perf_counter
 from types import TracebackType
@@ -16,6 +15,7 @@ from edgesr.pipelines.label_pipeline import LabelPipeline
 from edgesr.pipelines.label_result import LabelResult
 from edgesr.pipelines.pipeline import PicturePipeline
 from edgesr.pipelines.sources import Sources, read_sources
+from edgesr.pipelines.workers import Workers
 from edgesr.types import Array
 
 
@@ -28,8 +28,7 @@ class Chain:
     def __init__(self, restorer: PicturePipeline, labels: LabelPipeline[Any]) -> None:
         self.restorer = restorer
         self.labels = labels
-        self._executor: ThreadPoolExecutor | None = None
-        self._executor_lock = threading.Lock()
+        self._workers = Workers()
 
     @property
     def task(self) -> str:
@@ -91,10 +90,7 @@ class Chain:
 
     def submit(self, image: Array, **options: Any) -> Future[LabelResult]:
         """Restore and label one picture on a worker thread; ``options`` as for a call."""
-        with self._executor_lock:
-            if self._executor is None:
-                self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="edgesr")
-            return self._executor.submit(self, image, **options)
+        return self._workers.submit(self, image, **options)
 
     def meta(self, **thresholds: Any) -> dict[str, Any]:
         """Describe what is run: the task's facts, and under ``restore`` the restoration's."""
@@ -102,8 +98,7 @@ class Chain:
 
     def close(self) -> None:
         """Finish submitted pictures and free both networks; closing twice is allowed."""
-        if self._executor is not None:
-            self._executor.shutdown()
+        self._workers.close()
         self.restorer.close()
         self.labels.close()
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -25,6 +24,7 @@ from edgesr.pipelines.label_result import LabelResult
 from edgesr.pipelines.network import Timings
 from edgesr.pipelines.prepare import Placement, prepare
 from edgesr.pipelines.sources import Sources, read_sources
+from edgesr.pipelines.workers import Workers
 from edgesr.types import Array, FloatArray
 
 R = TypeVar("R", bound=LabelResult)
@@ -72,8 +72,7 @@ class LabelPipeline(ABC, Generic[R]):
         declared = package.descriptor.prediction
         self._thresholds = self._resolve(thresholds, Thresholds(declared.score, declared.nms, declared.top_k))
         self._network = LabelNetwork(package, backend, network)
-        self._executor: ThreadPoolExecutor | None = None
-        self._executor_lock = threading.Lock()
+        self._workers = Workers()
 
     @property
     def backend(self) -> Backend:
@@ -158,10 +157,7 @@ class LabelPipeline(ABC, Generic[R]):
 
     def submit(self, image: Array, **options: Any) -> Future[R]:
         """Label one picture on a worker thread; ``options`` as for a call."""
-        with self._executor_lock:
-            if self._executor is None:
-                self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="edgesr")
-            return self._executor.submit(self, image, **options)
+        return self._workers.submit(self, image, **options)
 
     def meta(self, **thresholds: Any) -> dict[str, Any]:
         """Describe what is run: task, model, version, device and thresholds."""
@@ -176,8 +172,7 @@ class LabelPipeline(ABC, Generic[R]):
 
     def close(self) -> None:
         """Finish submitted pictures and free the network; closing twice is allowed."""
-        if self._executor is not None:
-            self._executor.shutdown()
+        self._workers.close()
         self._network.close()
         self._backend.close()
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict
 from time import perf_counter
 from types import TracebackType
@@ -23,6 +22,7 @@ from edgesr.pipelines.bands import Band
 from edgesr.pipelines.network import Timings
 from edgesr.pipelines.result import Result
 from edgesr.pipelines.sources import Sources, read_sources
+from edgesr.pipelines.workers import Workers
 from edgesr.types import Array, FloatArray
 
 _Self = TypeVar("_Self", bound="PicturePipeline")
@@ -46,8 +46,7 @@ class PicturePipeline(ABC):
         self.package = package
         self._color = color
         self._backend = backend
-        self._executor: ThreadPoolExecutor | None = None
-        self._executor_lock = threading.Lock()
+        self._workers = Workers()
 
     @property
     def scale(self) -> int:
@@ -179,10 +178,7 @@ class PicturePipeline(ABC):
 
     def submit(self, image: Array, **options: Any) -> Future[Result]:
         """Restore one picture on a worker thread; ``options`` as for ``restore``."""
-        with self._executor_lock:
-            if self._executor is None:
-                self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="edgesr")
-            return self._executor.submit(self.restore, image, **options)
+        return self._workers.submit(self.restore, image, **options)
 
     def meta(self, **controls: Any) -> dict[str, Any]:
         """Describe what is run: model, version, scale, device, downscaler and settings."""
@@ -199,8 +195,7 @@ class PicturePipeline(ABC):
 
     def close(self) -> None:
         """Finish submitted pictures and free the networks; closing twice is allowed."""
-        if self._executor is not None:
-            self._executor.shutdown()
+        self._workers.close()
         self._free()
         self._backend.close()
 

@@ -19,7 +19,9 @@ from edgesr.pipelines.label_profile import label_profile
 from edgesr.pipelines.load import load
 from edgesr.pipelines.roi_align import roi_align
 from tests import networks
+from tests.fakes.tensorrt import VERSIONS
 from tests.networks import tensor
+from tests.pipelines.test_tensorrt import Machine
 
 STRIDE = 16
 DOCUMENT: dict[str, Any] = {
@@ -108,9 +110,9 @@ def package(tmp_path: Path) -> ModelPackage:
     return open_package(write_package(tmp_path / "squares.edgesr", descriptor, files))
 
 
-def squares() -> np.ndarray:
+def squares(h: int = 70, w: int = 90) -> np.ndarray:
     """Return a red square at (32, 16) and a green one at (64, 48) of 16 x 16 pixels on black."""
-    picture = np.zeros((70, 90, 3), np.uint8)
+    picture = np.zeros((h, w, 3), np.uint8)
     picture[16:32, 32:48, 0] = 255
     picture[48:64, 64:80, 1] = 255
     return picture
@@ -190,3 +192,23 @@ def test_a_lowered_first_network_keeps_the_second(package: ModelPackage, tmp_pat
     assert built.descriptor.parts["network"].sha256 != package.descriptor.parts["network"].sha256
     with load(str(out), "cpu") as detect:
         assert sorted(detect(squares()).cls.tolist()) == [1, 2]
+
+
+@pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
+def test_both_networks_are_compiled_for_tensorrt_and_find_the_same(version, package, tmp_path, monkeypatch) -> None:
+    document = json.loads(package.descriptor.to_json())
+    document["input"] = {"resize": {"rule": "exact", "size": [64, 96], "antialias": False}}
+    files = {part.file: package.read(part.file) for part in package.descriptor.parts.values()}
+    path = str(write_package(tmp_path / "exact.edgesr", ModelDescriptor.from_json(document, source="test"), files))
+    machine = Machine(version, monkeypatch, tmp_path)
+    notes: list[str] = []
+    with load(path, "tensorrt", note=notes.append) as detect, load(path, "cpu", threads=1) as reference:
+        assert detect.device.startswith("tensorrt")
+        found, expected = detect(squares(64, 96)), reference(squares(64, 96))
+        assert len(expected) == 2
+        np.testing.assert_allclose(found.xyxy, expected.xyxy, atol=1e-3)
+        np.testing.assert_allclose(found.conf, expected.conf, atol=1e-4)
+    machine.fake.check()
+    built = [text for text in notes if "builds the TensorRT engine" in text]
+    assert len(built) == 2
+    assert any("crops:1x3x2x2..1000x3x2x2" in text for text in built)
