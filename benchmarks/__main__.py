@@ -15,6 +15,7 @@ BENCHMARKS = {
     "build": "benchmarks.builds",
     "soak": "benchmarks.soak",
     "diffusion": "benchmarks.diffusion",
+    "backends": "benchmarks.backends",
 }
 
 

@@ -14,7 +14,7 @@ from edgesr import __version__
 from edgesr.device import Machine, this_machine
 
 ROOT = Path(__file__).resolve().parents[1]
-LIBRARIES = ("numpy", "onnxruntime", "onnx", "torch", "pillow", "opencv-python-headless")
+LIBRARIES = ("numpy", "onnxruntime", "openvino", "onnx", "torch", "pillow", "opencv-python-headless")
 QUIET = 0.25
 """Load per core above which other work disturbs a measurement."""
 
