@@ -27,6 +27,7 @@ from edgesr.bench.spec import Spec, cross
 from edgesr.bench.timing import Protocol
 from edgesr.bench.validity import Limits
 from edgesr.cli.bench_output import give
+from edgesr.cli.bench_sweep import from_sweep
 from edgesr.cli.output import note
 from edgesr.cli.run import expectations
 from edgesr.cli.spinner import Spinner
@@ -44,8 +45,8 @@ def execute(arguments: argparse.Namespace) -> int:
         return compare(arguments)
     if not arguments.model:
         raise UsageError("name at least one model, or two results with --compare OLD NEW")
+    specs = from_sweep(arguments) or _specs(arguments)
     budget = Budget.parse(arguments.budget) if arguments.budget else None
-    specs = _specs(arguments)
     pairs, told = _pairs(arguments)
     settings = _settings(arguments, pairs, told)
     with ExitStack() as stack:

@@ -24,7 +24,9 @@ def add_bench(commands: Any, parents: list[Parser]) -> None:
         description="Time models in turns on the same pictures, measure the quality of what they make, and say what "
         "the figures hold for. Exit code 6: a model or picture failed; 7: the machine throttled or was unstable.",
     )
-    bench.add_argument("model", nargs="*", type=filled, metavar="MODEL", help="name, package or .onnx file")
+    bench.add_argument(
+        "model", nargs="*", type=filled, metavar="MODEL", help="name, package or .onnx file; or one sweep, a .toml file"
+    )
     bench.add_argument(
         "--compare",
         nargs=2,

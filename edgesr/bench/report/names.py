@@ -9,9 +9,11 @@ from edgesr.bench.record import Row
 
 
 def titles(rows: Sequence[Row]) -> list[str]:
-    """Return a name for every row: its model, and of precision, steps, tile and device what differs between rows."""
+    """Return a name for every row: its model, and of precision, steps, tile, controls and device what differs."""
     parts = [_parts(row) for row in rows]
-    vary = [len({part[column] for part in parts}) > 1 for column in range(1, 5)]
+    # A model that could not be opened has neither precision nor device of its own.
+    telling = [part for part, row in zip(parts, rows, strict=True) if row.status != "failed"] or parts
+    vary = [len({part[column] for part in telling}) > 1 for column in range(1, 6)]
     found = [
         " ".join([part[0], *(text for text, varies in zip(part[1:], vary, strict=True) if varies and text)])
         for part in parts
@@ -25,8 +27,9 @@ def titles(rows: Sequence[Row]) -> list[str]:
     return found
 
 
-def _parts(row: Row) -> tuple[str, str, str, str, str]:
+def _parts(row: Row) -> tuple[str, ...]:
+    controls = " ".join(f"{name} {value}" for name, value in (row.asked.get("controls") or {}).items())
     steps = "" if row.steps is None else f"{row.steps} steps"
     tile = "" if row.tile is None else f"tile {row.tile}"
     is_path = "/" in row.model or row.model.endswith((".onnx", ".edgesr"))
-    return (PurePath(row.model).name if is_path else row.model, row.precision, steps, tile, row.device)
+    return (PurePath(row.model).name if is_path else row.model, row.precision, steps, tile, controls, row.device)

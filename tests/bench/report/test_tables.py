@@ -22,6 +22,8 @@ def test_rows_are_called_by_what_tells_them_apart():
         "net.onnx onnxruntime:cpu",
         "net.onnx openvino:cpu",
     ]
+    sharp, true = ({"controls": {"fidelity": value}} for value in (0, 1))
+    assert titles([row("a", asked=sharp), row("a", asked=true)]) == ["a fidelity 0", "a fidelity 1"]
     assert titles([row("a"), row("a")]) == ["a #1", "a #2"]
 
 
