@@ -14,7 +14,7 @@ from tests.cli.commands import environment, run
 from tests.cli.conftest import Call, Models
 from tests.cli.pictures import picture
 
-COMMANDS = ("run", "inspect", "models", "pack", "doctor", "report")
+COMMANDS = ("run", "inspect", "models", "pack", "bench", "doctor", "report")
 
 
 def test_help_and_version_are_results(call: Call) -> None:
