@@ -48,7 +48,7 @@ def measure_scores(
     Pictures are ``(H, W)`` or ``(H, W, C)`` in RGB order, uint8, uint16 or float in [0, 1]; with ``data_range``, on a
     scale of that length. ``border`` pixels are left out on each side, but not of the grid index, the residual and the
     comparison with FP32, which are about whole pictures. ``psnr``, ``ssim`` and ``ms_ssim`` are of ``channel``; colour
-    pictures get ``psnr_y`` and ``ssim_y`` beside them. ``kernels`` are the downscalers that may have made ``low``; the
+    pictures get ``psnr_y`` and ``ssim_y`` beside those of RGB. ``kernels`` are the downscalers that may have made ``low``; the
     one that fits best counts. ``metrics`` chooses some. What cannot be measured is named with its reason; pictures of
     different sizes are an InputError.
     """
@@ -58,7 +58,7 @@ def measure_scores(
     values: dict[str, float] = {}
     missing: dict[str, str] = {}
     for name in check_metrics(metrics):
-        if name in ("psnr_y", "ssim_y") and not subject.has_color:
+        if name in ("psnr_y", "ssim_y") and (channel == "y" or not subject.has_color):
             continue
         if name == "psnr_fp32" and fp32 is None and metrics is None:
             continue
