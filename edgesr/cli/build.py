@@ -48,6 +48,12 @@ def execute(arguments: argparse.Namespace) -> int:
         from edgesr.cli.build_chain import build_chain
 
         return build_chain(package, precision, arguments, why_no_engine)
+    if package is not None and package.descriptor.task == "latent-diffusion":
+        from edgesr.cli.build_diffusion import build_diffusion
+
+        return build_diffusion(package, precision, arguments, why_no_engine)
+    if arguments.unroll is not None:
+        raise UsageError("--unroll merges the steps of a latent diffusion; give a package of one")
     check_embedding(package, arguments)
     onnx = package.part_path(NETWORK) if package else Path(arguments.onnx)
     graph = Graph.read(onnx, source=arguments.onnx or arguments.model)
@@ -245,7 +251,7 @@ def _package(arguments: argparse.Namespace) -> tuple[ModelPackage | None, str]:
             raise
         Graph.read(Path(arguments.onnx))
         return None, f"compared tensor by tensor, as it is no picture-to-picture model ({error})"
-    if package.descriptor.task not in ("restore", "chain", *LABEL_TASKS):
+    if package.descriptor.task not in ("restore", "chain", "latent-diffusion", *LABEL_TASKS):
         raise ModelError(
             f"model {package.descriptor.name} has task {package.descriptor.task!r}; give its ONNX file with --onnx"
         )

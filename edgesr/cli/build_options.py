@@ -37,6 +37,12 @@ def add_build(commands: Any, parents: list[Parser]) -> None:
     build.add_argument(
         "--dry-run", action="store_true", help="say what would be built, and whether it can be; write nothing"
     )
+    build.add_argument(
+        "--unroll",
+        type=whole(1, 64),
+        metavar="N",
+        help="of a latent diffusion: encoder, N steps and decoder as one graph, beside them",
+    )
     _add_engine(build.add_argument_group("engine (each of these asks for one)"))
     group = build.add_argument_group("precision (default: FP32)")
     group.add_argument("--fp16", action="store_true", help="FP16, with FP32 where ranges demand it")

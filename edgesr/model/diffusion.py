@@ -31,6 +31,9 @@ class Diffusion:
     fidelity: float | None = None
     """From one sample (0) to the mean of all (1), which None means."""
 
+    unrolled: str | None = None
+    """Digest of the schedule that the part ``unrolled`` walks (``Schedule.digest``); None without such a part."""
+
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Diffusion:
         """Return the typed form of an object that satisfies the schema."""

@@ -10,10 +10,14 @@ if TYPE_CHECKING:
 
 ENCODER, UNET, DECODER = "encoder", "unet", "decoder"
 """The parts of a latent diffusion; the encoder may be missing where nothing needs the encoded input."""
+UNROLLED = "unrolled"
+"""All of them with the steps of the package's own schedule in one graph, beside them; its noise has the roles
+``noise_start`` and ``noise_N``."""
 _ROLES = {
     ENCODER: (("image",), ("latent",)),
     UNET: (("state", "timestep", "condition"), ("prediction",)),
     DECODER: (("latent",), ("image",)),
+    UNROLLED: (("image", "condition"), ("image",)),
 }
 
 
@@ -69,7 +73,8 @@ def _roles(descriptor: ModelDescriptor) -> Iterator[str]:
             ("outputs", part.outputs, _ROLES[name][1]),
         ):
             for role in roles:
-                if role not in known:
+                is_noise = name == UNROLLED and side == "inputs" and role.startswith("noise_")
+                if role not in known and not is_noise:
                     yield f"parts.{name}.{side}.{role}: must be {' or '.join(known)}"
             optional = ("timestep", "condition")
             for role in known:
@@ -78,6 +83,8 @@ def _roles(descriptor: ModelDescriptor) -> Iterator[str]:
             if len(set(roles.values())) < len(roles):
                 yield f"parts.{name}.{side}: two roles name the same tensor"
     around = descriptor.diffusion
+    if around is not None and (UNROLLED in descriptor.parts) != (around.unrolled is not None):
+        yield f"diffusion.unrolled: goes with a part {UNROLLED!r}, and only with it"
     if around is not None and UNET in descriptor.parts:
         is_separate = "condition" in descriptor.parts[UNET].inputs
         if is_separate != (around.conditioning == "separate"):

@@ -56,7 +56,8 @@ def _profile(path: Path, sides: Sides) -> Profile:
         if all(n > 0 for n in tensor.shape):
             continue
         ends = []
-        for batch, side in ((1, sides.least), (sides.batch, sides.most)):
+        least, most = sides.latents if sides.latents and tensor.name != "image" else (sides.least, sides.most)
+        for batch, side in ((1, least), (sides.batch, most)):
             wanted = (batch, 1, *side)[: len(tensor.shape)]
             ends.append(tuple(own if own > 0 else free for own, free in zip(tensor.shape, wanted, strict=True)))
         profile[tensor.name] = ShapeRange(ends[0], ends[1], ends[1])

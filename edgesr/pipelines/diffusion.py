@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from edgesr.engines.base import Backend
-from edgesr.errors import UsageError
+from edgesr.errors import ModelError, UsageError
 from edgesr.image.resample import Kernel
 from edgesr.model.descriptor import ModelDescriptor
 from edgesr.model.package import ModelPackage
@@ -20,7 +20,7 @@ from edgesr.pipelines.diffusion_options import DiffusionOptions, Resolved, resol
 from edgesr.pipelines.latent_tiles import tile_sizes
 from edgesr.pipelines.network import Timings
 from edgesr.pipelines.pipeline import PicturePipeline
-from edgesr.schedule import ScheduleConfig
+from edgesr.schedule import ScheduleConfig, make_schedule
 from edgesr.types import Array
 
 BATCH = 4
@@ -59,7 +59,15 @@ class LatentDiffusion(PicturePipeline):
         least, largest = tile_sizes(self.descriptor, tile)
         resolved = self._resolved({})
         self._network = DiffusionNetwork(package, backend, least=least, largest=largest, batch=batch, prepare=prepare)
-        self._network.step(resolved.schedule)
+        whole = self._network.whole
+        if whole is not None and not whole.walks(make_schedule(self._config)):
+            self._network.close()
+            raise ModelError(
+                f"model {self.descriptor.name}: the schedule in model.json is not the one that its part 'unrolled' "
+                "walks; unroll the package again with `edgesr build PACKAGE --unroll N`"
+            )
+        if whole is None or not whole.walks(resolved.schedule):
+            self._network.step(resolved.schedule)
 
     def bands(
         self,

@@ -27,6 +27,8 @@ from edgesr.pipelines.reverse import Reverse, State
 from edgesr.types import Array, FloatArray
 
 OnStep = Callable[[int, int], None]
+Made = Callable[[int, int], Iterator[FloatArray]]
+"""Bands of a plane, by its number and the sample's."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,10 @@ def diffuse_bands(walk: Walk, pixels: Array, *, with_deviation: bool) -> Iterato
     colored, alpha = reduced.pixels[..., :colors], to_float(reduced.pixels[..., colors:])
     tiles = latent_tiles(descriptor, h, w, walk.tile)
     planes = _planes(_padded(colored, tiles), descriptor.input_channels)
-    latents = _latents(walk, planes, tiles)
+    made = _whole(walk, planes, tiles) or _walked(walk, planes, tiles)
     pictures = []
     for sample in range(options.samples):
-        parts = [
-            ends.decode(latents[plane * options.samples + sample], tiles, walk.timings) for plane in range(len(planes))
-        ]
+        parts = [made(plane, sample) for plane in range(len(planes))]
         picture = _cropped(map(partial(_merged, colors), zip(*parts, strict=True)), h * scale, w * scale)
         if options.consistency != "off" and options.kernel is not None:
             picture = consistent_bands(
@@ -98,6 +98,32 @@ def combined(samples: tuple[FloatArray, ...], fidelity: float) -> tuple[FloatArr
     deviation: FloatArray = stack.std(axis=0, ddof=1).max(axis=2)
     picture: FloatArray = samples[0] + np.float32(fidelity) * (mean - samples[0])
     return picture, deviation
+
+
+def _walked(walk: Walk, planes: list[Array], tiles: LatentTiles) -> Made:
+    """Walk all planes and samples, and return what decodes one of them."""
+    latents = _latents(walk, planes, tiles)
+    return lambda plane, sample: walk.network.ends.decode(
+        latents[plane * walk.options.samples + sample], tiles, walk.timings
+    )
+
+
+def _whole(walk: Walk, planes: list[Array], tiles: LatentTiles) -> Made | None:
+    """Return what makes one plane in a single call, None where the package has no graph for what is asked."""
+    options, whole = walk.options, walk.network.whole
+    if whole is None or tiles.count > 1 or options.consistency == "every-step" or not whole.walks(options.schedule):
+        return None
+    small = [to_float(plane) for plane in planes]
+    finished, total = count(1), len(planes) * options.samples * options.schedule.steps
+
+    def make(plane: int, sample: int) -> Iterator[FloatArray]:
+        picture = whole(small[plane], options.schedule, tiles, seed=options.seed, sample=sample, timings=walk.timings)
+        if walk.on_step is not None:
+            for _ in range(options.schedule.steps):
+                walk.on_step(next(finished), total)
+        yield picture
+
+    return make
 
 
 def _latents(walk: Walk, planes: list[Array], tiles: LatentTiles) -> FloatArray:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from edgesr.engines.base import Backend, Engine
 from edgesr.errors import ModelError
-from edgesr.model.diffusion_rules import DECODER, ENCODER
+from edgesr.model.diffusion_rules import DECODER, ENCODER, UNROLLED
 from edgesr.model.package import ModelPackage
 from edgesr.pipelines.fused import fused_step, step_key
 from edgesr.pipelines.latent_ends import EndNetwork, LatentEnds
 from edgesr.pipelines.latent_tiles import around_of
 from edgesr.pipelines.stepper import StepEngine, Stepper
+from edgesr.pipelines.whole import WholeNetwork
 from edgesr.schedule import Schedule
 from edgesr.types import Array
 
@@ -30,6 +31,8 @@ class Sides:
     least: tuple[int, int]
     most: tuple[int, int]
     batch: int = 1
+    latents: tuple[tuple[int, int], tuple[int, int]] | None = None
+    """Least and most of the inputs other than ``image``, where they are latents."""
 
 
 Prepare = Callable[[Path, Sides], Path]
@@ -63,6 +66,12 @@ class DiffusionNetwork:
         self._engines: list[Engine] = []
         encoder = self._end(ENCODER, "image", "latent") if ENCODER in package.descriptor.parts else None
         self.ends = LatentEnds(package.descriptor, encoder, self._end(DECODER, "latent", "image"))
+        self.whole: WholeNetwork | None = None
+        """All steps of the package's own schedule in one graph, where the package has it."""
+        if UNROLLED in package.descriptor.parts:
+            sides = replace(self._sides_of(ENCODER), part=UNROLLED, latents=(least, largest))
+            engine = self._load(package.part_path(UNROLLED), sides)
+            self.whole = WholeNetwork(package.descriptor, engine, backend, self._lock, self.ends)
 
     def step(self, schedule: Schedule) -> StepEngine:
         """Return the fused step that walks a schedule."""
@@ -98,6 +107,8 @@ class DiffusionNetwork:
         """Free all engines and buffers."""
         with self._making:
             self._free.clear()
+            if self.whole is not None:
+                self.whole.close()
             while self._engines:
                 self._engines.pop().close()
 

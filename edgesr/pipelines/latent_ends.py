@@ -119,7 +119,6 @@ class LatentEnds:
         """Yield the large picture of a latent as bands ``(h, W, c)`` in [0, 1], tile by tile."""
         around, descriptor = self._around, self.descriptor
         factor, channels = around.latent_factor, descriptor.output_channels
-        low, high = descriptor.output_range
 
         def run(row: Span, column: Span) -> FloatArray:
             cut = latent[:, row.start : row.start + row.size, column.start : column.start + column.size]
@@ -130,18 +129,29 @@ class LatentEnds:
                     f"model {descriptor.name}: the decoder makes {list(picture.shape)} where "
                     f"{[row.size * factor, column.size * factor, channels]} was expected"
                 )
-            if not np.isfinite(picture.sum()):
-                raise NonFiniteError(
-                    f"model {descriptor.name}: the part {DECODER!r} produced NaN or infinite pixels; "
-                    "if this is an FP16 model, use its FP32 form"
-                )
-            if descriptor.input.color == "bgr":
-                picture = picture[..., ::-1]
-            return np.ascontiguousarray((picture - np.float32(low)) * np.float32(1.0 / (high - low)))
+            return self.pixels(picture, DECODER)
 
         layers: list[tuple[slice, np.dtype[np.generic]]] = [(slice(0, channels), np.dtype(np.float32))]
         for (band,) in blend_tiles(tiles.rows, tiles.columns, factor, run, layers):
             yield band
+
+    def pixels(self, picture: FloatArray, part: str) -> FloatArray:
+        """Give what ``part`` made, ``(h, w, c)``, the range [0, 1] and RGB order; NaN raises NonFiniteError."""
+        descriptor = self.descriptor
+        low, high = descriptor.output_range
+        if not np.isfinite(picture.sum()):
+            raise NonFiniteError(
+                f"model {descriptor.name}: the part {part!r} produced NaN or infinite pixels; "
+                "if this is an FP16 model, use its FP32 form"
+            )
+        if descriptor.input.color == "bgr":
+            picture = picture[..., ::-1]
+        return np.ascontiguousarray((picture - np.float32(low)) * np.float32(1.0 / (high - low)))
+
+    def source(self, small: FloatArray) -> FloatArray:
+        """Return what the encoder takes of a whole small picture ``(h, w, c)`` in [0, 1]: ``(1, c, H, W)``."""
+        is_enlarged = self._around.upsampling == "bicubic"
+        return self._expected(upscale(small, self.descriptor.scale) if is_enlarged else small)
 
     def _small(self, span: Span) -> slice:
         factor, scale = self._around.latent_factor, self.descriptor.scale

@@ -22,6 +22,7 @@ from edgesr.types import Array, FloatArray
 
 LARGEST_SEED = 2**64 - 1
 _WORD = np.uint64(0xFFFFFFFF)
+_HALF = np.uint64(32)
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 
@@ -41,42 +42,47 @@ def noise_field(
 def noise_fields(
     seed: int, streams: Sequence[int], shape: tuple[int, int, int], *, top: int = 0, left: int = 0, sample: int = 0
 ) -> FloatArray:
-    """Return the same window of several streams, ``(streams, channels, height, width)``, in less time than one by one.
-
-    See ``noise_field``.
-    """
+    """Return the same window of several streams, ``(streams, channels, height, width)``; see ``noise_field``."""
     channels, height, width = shape
     if not 0 <= seed <= LARGEST_SEED:
         raise UsageError(f"the seed must be 0 to {LARGEST_SEED}, got {seed}")
     if not (all(0 <= stream < 2**32 for stream in streams) and 0 <= sample < 65536 and 0 < channels <= 65536):
         raise UsageError(f"noise has at most 65536 samples and channels, got sample {sample} and {channels} channels")
     first = left // 4
-    blocks = np.arange(first, (left + width - 1) // 4 + 1, dtype=np.int64)
-    rows = np.arange(top, top + height, dtype=np.int64)
-    planes = np.arange(channels, dtype=np.int64) + 65536 * sample
-    numbers = np.array(streams, np.int64)[:, None, None, None]
-    grid = np.broadcast_arrays(blocks, rows[:, None], planes[:, None, None], numbers)
-    words = philox([part.astype(np.uint64) & _WORD for part in grid], (seed & 0xFFFFFFFF, seed >> 32))
-    uniform = [(word.astype(np.float64) + 0.5) / 2.0**32 for word in words]
-    normal = np.empty((*uniform[0].shape, 4))
-    for pair in (0, 2):
-        radius = np.sqrt(-2.0 * np.log(uniform[pair]))
-        angle = 2.0 * np.pi * uniform[pair + 1]
-        normal[..., pair], normal[..., pair + 1] = radius * np.cos(angle), radius * np.sin(angle)
-    lines = normal.reshape(len(numbers), channels, height, -1)
-    return lines[..., left - 4 * first :][..., :width].astype(np.float32)
+    blocks = _words(first, (left + width - 1) // 4 + 1)
+    rows = _words(top, top + height)[:, None]
+    planes = _words(65536 * sample, 65536 * sample + channels)[:, None, None]
+    lines = np.empty((len(streams), channels, height, len(blocks), 4), np.float32)
+    # One stream after the other: what is drawn at once should fit into the nearest cache.
+    for normal, stream in zip(lines, streams, strict=True):
+        words = philox([blocks, rows, planes, np.array(stream, np.uint64)], (seed & 0xFFFFFFFF, seed >> 32))
+        for pair in (0, 2):
+            radius, angle = (np.add(word, 0.5, dtype=np.float64) for word in words[pair : pair + 2])
+            radius /= 2.0**32
+            np.log(radius, out=radius)
+            radius *= -2.0
+            np.sqrt(radius, out=radius)
+            angle *= 2.0 * np.pi / 2.0**32
+            np.multiply(radius, np.cos(angle), out=normal[..., pair], casting="same_kind")
+            np.multiply(radius, np.sin(angle), out=normal[..., pair + 1], casting="same_kind")
+    return lines.reshape(len(streams), channels, height, -1)[..., left - 4 * first :][..., :width]
+
+
+def _words(start: int, stop: int) -> Array:
+    """Return the whole numbers from ``start`` to ``stop`` modulo 2**32."""
+    return np.arange(start, stop, dtype=np.int64).astype(np.uint64) & _WORD
 
 
 def philox(counter: list[Array], key: tuple[int, int]) -> list[Array]:
-    """Return four words of Philox4x32-10 for each counter; words are uint64 arrays of values below 2**32."""
-    words, keys = list(counter), list(key)
+    """Return four words of Philox4x32-10 for each counter; words are uint64 arrays of values below 2**32.
+
+    The words of the counter may have shapes that broadcast: the first rounds are then done on less than all.
+    """
+    a, b, c, d = counter
+    keys = list(key)
     for _ in range(10):
-        low, high = _MULTIPLIERS[0] * words[0], _MULTIPLIERS[1] * words[2]
-        words = [
-            (high >> np.uint64(32)) ^ words[1] ^ np.uint64(keys[0]),
-            high & _WORD,
-            (low >> np.uint64(32)) ^ words[3] ^ np.uint64(keys[1]),
-            low & _WORD,
-        ]
+        low, high = _MULTIPLIERS[0] * a, _MULTIPLIERS[1] * c
+        b, d = b ^ (high >> _HALF) ^ np.uint64(keys[0]), d ^ (low >> _HALF) ^ np.uint64(keys[1])
+        a, b, c, d = b, high & _WORD, d, low & _WORD
         keys = [(value + step) & 0xFFFFFFFF for value, step in zip(keys, _WEYL, strict=True)]
-    return words
+    return [a, b, c, d]

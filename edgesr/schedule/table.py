@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,6 +67,13 @@ class Schedule:
     def uses_history(self) -> bool:
         """Whether any step takes the x0 of the step before."""
         return bool(self.rows[:, 6].any())
+
+    @property
+    def digest(self) -> str:
+        """sha256, in hexadecimal, of everything that a walk depends on, to the six digits that all machines share."""
+        numbers = [f"{value:.6g}" for value in (*self.rows.ravel(), self.signal, self.noise)]
+        facts = (numbers, self.start, self.clip, self.thresholding)
+        return hashlib.sha256(repr(facts).encode()).hexdigest()
 
     def first_state(self, latent: Array | None, noise: Array | None) -> Array:
         """Return the state before the first step, float32; ``latent`` and ``noise`` have its shape.

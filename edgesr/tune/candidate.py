@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from edgesr.model import ModelDescriptor
+from edgesr.model.diffusion_rules import UNROLLED
 from edgesr.pipelines.latent_tiles import around_of
 from edgesr.schedule import ScheduleConfig, make_schedule
 from edgesr.schedule.config import CLASSES
@@ -59,8 +60,10 @@ class Candidate:
             projection=self.projection,
             samples=self.samples,
             fidelity=self.fidelity,
+            unrolled=None,
         )
-        return replace(source, schedule=checked.to_json(), diffusion=around)
+        parts = {name: part for name, part in source.parts.items() if name != UNROLLED}
+        return replace(source, parts=parts, schedule=checked.to_json(), diffusion=around)
 
     def document(self) -> dict[str, Any]:
         """Return plain JSON data that ``from_document`` reads."""

@@ -28,7 +28,7 @@ def write_tuned(path: Path, package: ModelPackage, found: Found, winner: Trial, 
     )  # fmt: skip
     golden = set((source.golden or {}).values())
     kept = [file for file in source.files if file not in golden]
-    parts = [part.file for part in source.parts.values()]
+    parts = [part.file for part in descriptor.parts.values()]
     files: dict[str, Path | bytes] = {file: package.read(file) for file in (*dict.fromkeys(parts), *kept)}
     return write_package(path, descriptor, files)
 
