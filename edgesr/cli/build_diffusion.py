@@ -33,7 +33,7 @@ from edgesr.schedule import ScheduleConfig, make_schedule
 
 _SIDE = 64
 _OF_ONE_NETWORK = (
-    "auto", "compare", "shapes", "min_shapes", "opt_shapes", "max_shapes", "workspace", "opt_level",
+    "auto", "compare", "embed_io", "shapes", "min_shapes", "opt_shapes", "max_shapes", "workspace", "opt_level",
     "max_aux_streams", "locked", "portable", "dla",
 )  # fmt: skip
 

@@ -60,10 +60,10 @@ def diffuse_bands(walk: Walk, pixels: Array, *, with_deviation: bool) -> Iterato
     colored, alpha = reduced.pixels[..., :colors], to_float(reduced.pixels[..., colors:])
     tiles = latent_tiles(descriptor, h, w, walk.tile)
     planes = _planes(_padded(colored, tiles), descriptor.input_channels)
-    made = _whole(walk, planes, tiles) or _walked(walk, planes, tiles)
+    plane_of = _whole(walk, planes, tiles) or _walked(walk, planes, tiles)
     pictures = []
     for sample in range(options.samples):
-        parts = [made(plane, sample) for plane in range(len(planes))]
+        parts = [plane_of(plane, sample) for plane in range(len(planes))]
         picture = _cropped(map(partial(_merged, colors), zip(*parts, strict=True)), h * scale, w * scale)
         if options.consistency != "off" and options.kernel is not None:
             picture = consistent_bands(
