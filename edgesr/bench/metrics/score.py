@@ -48,9 +48,9 @@ def measure_scores(
     Pictures are ``(H, W)`` or ``(H, W, C)`` in RGB order, uint8, uint16 or float in [0, 1]; with ``data_range``, on a
     scale of that length. ``border`` pixels are left out on each side, but not of the grid index, the residual and the
     comparison with FP32, which are about whole pictures. ``psnr``, ``ssim`` and ``ms_ssim`` are of ``channel``; colour
-    pictures get ``psnr_y`` and ``ssim_y`` beside those of RGB. ``kernels`` are the downscalers that may have made ``low``; the
-    one that fits best counts. ``metrics`` chooses some. What cannot be measured is named with its reason; pictures of
-    different sizes are an InputError.
+    pictures get ``psnr_y`` and ``ssim_y`` beside those of RGB. ``kernels`` are the downscalers that may have made
+    ``low``; the one that fits best counts. ``metrics`` chooses some. What cannot be measured is named with its
+    reason; pictures of different sizes are an InputError.
     """
     subject = Subject(restored, reference, low, fp32, border, data_range, channel, kernels, lpips)
     if reference is not None:
