@@ -10,9 +10,10 @@ from edgesr.bench.quality import QualityOptions
 from edgesr.bench.record import STAGES
 from edgesr.bench.runner import run_benchmark
 from edgesr.bench.spec import Spec, cross
+from edgesr.bench.subject import Subject
 from edgesr.bench.timing import Protocol
 from edgesr.bench.validity import Limits
-from edgesr.errors import BuildError, UsageError
+from edgesr.errors import BackendError, BuildError, UsageError
 from edgesr.image import Metadata, Picture, write
 from tests.bench import devices
 from tests.bench.clocks import StubClock
@@ -73,13 +74,31 @@ def test_a_model_that_fails_stays_as_a_row_and_the_others_go_on(tmp_path, pictur
     assert notes
 
 
-def test_a_model_that_fails_on_the_third_picture_is_timed_on_the_others(tmp_path, pictures):
-    tiny = Picture((np.zeros((1, 1, 1), np.uint8),), Metadata(format="PNG"))
-    write(pictures / "c.png", tiny)
+def test_a_picture_that_cannot_be_made_smaller_is_told_and_left_out(tmp_path, pictures):
+    write(pictures / "c.png", Picture((np.zeros((1, 1, 1), np.uint8),), Metadata(format="PNG")))
     (row,) = run_benchmark([Spec(str(make_package(tmp_path)), device="cpu")], plan(pictures))
     assert row.status == "valid"
     assert list(row.quality["failures"]) == ["c"]
-    assert any(note.startswith("failed on c: ") for note in row.notes)
+    assert [note for note in row.notes if "c.png" in note and note.startswith("not timed: ")]
+
+
+def test_a_model_that_fails_on_the_third_picture_is_timed_on_the_others(tmp_path, pictures, monkeypatch):
+    write(pictures / "c.png", Picture((np.zeros((20, 20, 1), np.uint8),), Metadata(format="PNG")))
+    restore, timed = Subject.restore, []
+
+    def failing(subject, pixels):
+        if pixels.shape[0] == 10:
+            raise BackendError("the device fell off the bus")
+        return restore(subject, pixels)
+
+    use = Subject.use
+    monkeypatch.setattr(Subject, "restore", failing)
+    monkeypatch.setattr(Subject, "use", lambda subject, chosen: (timed.append(len(chosen)), use(subject, chosen)))
+    (row,) = run_benchmark([Spec(str(make_package(tmp_path)), device="cpu")], plan(pictures))
+    assert row.status == "valid"
+    assert row.quality["failures"] == {"c": "the device fell off the bus"}
+    assert "failed on c: the device fell off the bus" in row.notes
+    assert timed[-1] == 2
 
 
 def test_when_no_picture_can_be_read_the_row_says_why(tmp_path, pictures):
