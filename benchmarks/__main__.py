@@ -12,6 +12,7 @@ import sys
 BENCHMARKS = {
     "runtime": "benchmarks.runtime",
     "published": "benchmarks.published",
+    "exported": "benchmarks.exported",
     "build": "benchmarks.builds",
     "soak": "benchmarks.soak",
     "diffusion": "benchmarks.diffusion",

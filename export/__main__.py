@@ -17,6 +17,8 @@ FAMILIES = {
     "resnet18": ("export.families.resnet18", "ResNet18 classifier"),
     "deeplabv3": ("export.families.deeplab", "DeepLabV3-MobileNetV3-Large, segmentation"),
     "fasterrcnn": ("export.families.fasterrcnn", "Faster R-CNN MobileNetV3-Large FPN, detection"),
+    "rlfn": ("export.families.rlfn", "RLFN, any number of blocks, x2 to x4"),
+    "imdn": ("export.families.imdn", "IMDN in the layout of the NTIRE 2022 baseline"),
     "spandrel": ("export.families.spandrel", "any checkpoint that spandrel knows"),
     "lpips": ("export.lpips_onnx", "the perceptual distance LPIPS as one ONNX file, for measuring quality"),
     "evaluate": ("export.evaluate", "measure packages of any task on a data set, by groups too"),

@@ -1,0 +1,30 @@
+"""The page of what is supported against the code: nothing stale, and what it says holds for small networks too."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+
+from tests.support.families import FAMILIES
+from tests.support.prove import prove
+
+RESULTS = json.loads((Path(__file__).parents[2] / "docs" / "support.json").read_text("utf-8"))["families"]
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_results_are_those_of_the_present_architectures(name: str) -> None:
+    assert RESULTS[name]["sources"] == FAMILIES[name].sources(), f"run python -m tests.support {name}"
+
+
+@pytest.mark.filterwarnings("ignore:torch.meshgrid")
+@pytest.mark.parametrize("name", ["edsr", "prior-fsr"])
+def test_a_small_network_of_the_family_can_do_what_the_page_says(name: str, tmp_path: Path) -> None:
+    found = prove(FAMILIES[name], tmp_path, is_small=True)
+    for step, result in found.items():
+        if isinstance(result, dict):
+            assert result["ok"] == RESULTS[name][step]["ok"], (step, result)

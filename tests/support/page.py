@@ -1,0 +1,80 @@
+"""The page of results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+HEAD = """# What is supported
+
+Made by `python -m tests.support` from the results in [support.json](support.json); not written by hand. Every row is
+a network of a paper's size with drawn weights: exported by `python -m export`, built by `edgesr build`, run on the CPU,
+and compiled and run on doubles of TensorRT.
+
+| mark | meaning |
+|---|---|
+| yes | done, and compared |
+| no | refused; the reason stands below |
+| double | the FP16 network is built, loaded and run on a strict double of that version and gives the CPU's pixels; \
+operators and opset pass the table of that version where there is one. **Not a real GPU** |
+| one shape | a DLA needs one fixed shape, FP16 or INT8: the network has both. Which layers it takes, a device tells |
+
+"""
+LIMIT = (
+    "PSNR and SSIM are those against FP32 on one picture, of networks with drawn weights: they show that a form is "
+    "legal and close, not how a trained network fares (see [build.md](build.md) and the model cards for those)."
+)
+COLUMNS = ("network", "export", "CPU", "FP16", "INT8", "pictures in and out", "TensorRT 8.6", "10", "11", "DLA")
+
+
+def render(document: dict[str, Any]) -> str:
+    """Return the page, Markdown."""
+    rows = document["families"]
+    lines = [HEAD + " | ".join(("", *COLUMNS, "")).strip(), "|" + "---|" * len(COLUMNS)]
+    lines += [f"| {' | '.join(_cells(row))} |" for row in rows.values()]
+    lines += ["", LIMIT]
+    lines += ["", "## What stays in FP32, or out of INT8", ""]
+    for row in rows.values():
+        for kind in ("fp16", "int8"):
+            found = row.get(kind, {})
+            if not found.get("ok"):
+                continue
+            islands = "; ".join(f"{count} {reason}" for reason, count in found["islands"].items()) or "nothing"
+            made = found["made"].removeprefix("ONNX with ")
+            lines.append(f"* {row['title']}, {kind.upper()}: {made}. Left: {islands}.")
+    refused = [
+        f"* {row['title']}, {step.replace('_', ' ')}: {found['why']}"
+        for row in rows.values()
+        for step, found in row.items()
+        if isinstance(found, dict) and not found.get("ok") and found.get("why")
+    ]
+    lines += ["", "## What is refused", "", *refused] if refused else []
+    libraries = ", ".join(f"{name} {number}" for name, number in document["made_with"].items() if name != "date")
+    lines += ["", f"Measured on {document['made_with']['date']} with {libraries}."]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    exported = row["export"]
+    if not exported["ok"]:
+        return [row["title"], "no", *["-"] * (len(COLUMNS) - 2)]
+    size = "x".join(map(str, exported["fixed"])) if exported["fixed"] else "any size"
+    return [
+        f"{row['title']}, {row['parameters'] / 1e6:.1f} M",
+        f"yes, opset {exported['opset']}, {size}, parity {exported['parity']:.0e}",
+        _mark(row["cpu"]),
+        _figures(row["fp16"]),
+        _figures(row["int8"]),
+        "same bits" if row["embed_io"]["ok"] else "no",
+        *("double" if row[f"tensorrt_{major}"]["ok"] else "no" for major in ("8", "10", "11")),
+        "one shape" if row["fp16"]["ok"] or row["int8"]["ok"] else "no",
+    ]
+
+
+def _mark(found: dict[str, Any]) -> str:
+    return "yes" if found["ok"] else "no"
+
+
+def _figures(found: dict[str, Any]) -> str:
+    if not found["ok"]:
+        return "no"
+    return "equal" if found["psnr"] is None else f"{found['psnr']:.1f} dB, {found['ssim']:.4f}"

@@ -1,0 +1,140 @@
+"""One family from drawn weights to engines on the doubles: every step through the commands that a user has."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from edgesr.cli import main as edgesr
+from edgesr.compile.graph import Graph
+from edgesr.compile.validate import takers
+from edgesr.engines import open_backend
+from edgesr.model import open_package
+from edgesr.pipelines.restore import Restorer
+from export.__main__ import main as export
+from tests.engines.doubles import DoubleBackend
+from tests.fakes.tensorrt import VERSIONS
+from tests.support.families import Family
+
+DOUBLES = {major: next(v for v in VERSIONS if v.split(".")[0] == major) for major in ("8", "10", "11")}
+"""One double of each major version of TensorRT."""
+_EXAMPLES = Path(__file__).parents[2] / "examples"
+Said = Callable[[str], None]
+
+
+def prove(family: Family, folder: Path, *, is_small: bool, say: Said = lambda text: None) -> dict[str, Any]:
+    """Return what became of every step: ``ok`` and figures, or the error line that a user would read."""
+    torch.manual_seed(0)
+    network = family.build(is_small=is_small)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    torch.save(network.state_dict(), folder / "w.pth")
+    picture = _pictures(folder)
+    package = folder / "fp32.edgesr"
+    tile = ["--tile", family.tile] if is_small and family.tile else []
+    words = [*family.words, "--weights", str(folder / "w.pth"), "-o", str(package), *tile]
+    rows: dict[str, Any] = {"title": family.title, "parameters": parameters, "sources": family.sources()}
+    say("export")
+    code, _, told = _called(lambda: export(words))
+    if code:
+        return {**rows, "export": {"ok": False, "why": told}}
+    opened = open_package(package)
+    described = opened.descriptor
+    parity = [row["relative"] for row in described.quality if row["set"] == "parity with PyTorch"]
+    graph = Graph.read(opened.part_path("network"))
+    rows["export"] = {
+        "ok": True, "opset": graph.opset, "nodes": len(graph.nodes), "parity": max(parity),
+        "fixed": list(described.size.fixed) if described.size.fixed else None,
+    }  # fmt: skip
+    rows["cpu"] = _run(package, picture, open_backend("cpu"))
+    for kind in ("fp16", "int8"):
+        say(kind)
+        rows[kind] = _built(package, folder / f"{kind}.edgesr", kind)
+    say("pictures at both ends")
+    rows["embed_io"] = _embedded(package, folder / "pictures.edgesr")
+    obstacles = takers(graph)
+    for major, version in DOUBLES.items():
+        say(f"double of TensorRT {version}")
+        table = next(name for name in obstacles if version.startswith(name))
+        rows[f"tensorrt_{major}"] = {"table": table, **_engine(folder, picture, version, obstacles[table])}
+    return rows
+
+
+def _run(package: Path, picture: Any, backend: Any) -> dict[str, Any]:
+    with Restorer(open_package(package), backend) as restorer:
+        result = restorer(picture)
+        scale = restorer.scale
+    is_right = result.shape == (picture.shape[0] * scale, picture.shape[1] * scale, 3) and float(result.std()) > 1
+    return {"ok": bool(is_right)}
+
+
+def _built(package: Path, output: Path, kind: str) -> dict[str, Any]:
+    words = ["build", str(package), f"--{kind}", "--calib", str(package.parent / "calib"), "--target", "onnx"]
+    code, said, told = _called(lambda: edgesr([*words, "--no-simplify", "-o", str(output), "--json"]))
+    if code:
+        return {"ok": False, "why": told}
+    document = json.loads(said)
+    against = document["against_fp32"]
+    reasons: dict[str, int] = {}
+    for reason in (document.get("fp32_nodes") or document.get("not_int8") or {}).values():
+        reasons[reason] = reasons.get(reason, 0) + 1
+    made = document["notes"][0].split(";")[0]
+    return {"ok": True, "psnr": against["min_psnr"], "ssim": against["min_ssim"], "made": made, "islands": reasons}
+
+
+def _embedded(package: Path, output: Path) -> dict[str, Any]:
+    words = ["build", str(package), "--embed-io", "--target", "onnx", "--no-simplify", "-o", str(output), "--json"]
+    code, _, told = _called(lambda: edgesr([*words, "--calib", str(package.parent / "calib")]))
+    return {"ok": not code} | ({"why": told} if code else {})
+
+
+def _engine(folder: Path, picture: Any, version: str, obstacle: str) -> dict[str, Any]:
+    """Build and run the FP16 network, else FP32, on a double and compare its pixels with the CPU's."""
+    if obstacle:
+        return {"ok": False, "why": obstacle}
+    package = folder / "fp16.edgesr"
+    opened = open_package(package if package.exists() else folder / "fp32.edgesr")
+    if opened.descriptor.size.fixed is None:  # tiles of one size, as engines of packages have them
+        side = picture.shape[0]
+        opened = replace(
+            opened, descriptor=replace(opened.descriptor, size=replace(opened.descriptor.size, fixed=(side, side)))
+        )
+    backend = DoubleBackend(version)
+    network = folder / f"{version}.onnx"  # the double keeps its plan beside it
+    network.write_bytes(opened.part_path("network").read_bytes())
+    with (
+        Restorer(opened, open_backend("cpu", threads=1)) as cpu,
+        Restorer(opened, backend, network=network) as engine,
+    ):
+        same = bool(np.array_equal(cpu(picture), engine(picture)))
+    backend.check()
+    return {"ok": same, "precision": opened.descriptor.precision["kind"] if opened.descriptor.precision else "fp32"}
+
+
+def _pictures(folder: Path) -> Any:
+    """Write a calibration picture and return one of 32 x 32 pixels to run."""
+    (folder / "calib").mkdir()
+    with Image.open(_EXAMPLES / "astronaut.png") as image:
+        colors = image.convert("RGB")
+    colors.resize((64, 64), Image.Resampling.BICUBIC).save(folder / "calib" / "astronaut.png")
+    return np.asarray(colors.resize((32, 32), Image.Resampling.BICUBIC))
+
+
+def _called(run: Callable[[], int]) -> tuple[int, str, str]:
+    """Return exit code, standard output and the last line of standard error."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = run()
+        except SystemExit as error:
+            code = int(error.code or 0)
+    lines = err.getvalue().strip().splitlines()
+    return code, out.getvalue(), lines[-1] if lines else ""
