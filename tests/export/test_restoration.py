@@ -19,7 +19,9 @@ from export.__main__ import main  # noqa: E402
 from export.exporting.parity import read_picture  # noqa: E402
 from export.families import edsr, prior_fsr, rrdb, swinir  # noqa: E402
 from export.models.edsr import MEAN, Edsr  # noqa: E402
+from export.models.imdn import Imdn  # noqa: E402
 from export.models.prior_fsr import PriorFsr  # noqa: E402
+from export.models.rlfn import Rlfn  # noqa: E402
 from export.models.rrdb import Rrdb  # noqa: E402
 from export.models.swinir import SwinIr, swinir_classical, swinir_light  # noqa: E402
 from tests.export.seeded import parameters, seeded  # noqa: E402
@@ -246,3 +248,25 @@ def test_whatever_spandrel_knows_becomes_a_package_and_else_is_refused(tmp_path,
     torch.save({"x": torch.zeros(2)}, tmp_path / "w.pth")
     assert main(["spandrel", "--weights", str(tmp_path / "w.pth"), *words]) == 3
     assert "recognises no network in these weights" in capsys.readouterr().err
+
+
+def test_features_of_edsr_are_brought_to_one_without_another_picture() -> None:
+    network = seeded(Edsr(4, blocks=2, channels=8))
+    image = read_picture("astronaut.png", (16, 24), 3)
+    with torch.inference_mode():
+        expected = network(image)
+        network.bring_to_one()
+        torch.testing.assert_close(network(image), expected, atol=1e-5, rtol=1e-5)
+    assert float(network.conv_first(image - network.mean).abs().max()) < 4
+
+
+@pytest.mark.parametrize(
+    ("words", "network", "limits"), [("rlfn", Rlfn(8, 6, 2, 2), [0, 255]), ("imdn", Imdn(16, 2, 2), [0, 1])]
+)
+def test_rlfn_and_imdn_become_packages_with_their_range(words, network, limits, tmp_path) -> None:
+    torch.save(seeded(network).state_dict(), tmp_path / "w.pth")
+    target = tmp_path / "mine.edgesr"
+    assert main([words, "--weights", str(tmp_path / "w.pth"), "-o", str(target)]) == 0
+    described = open_package(target).descriptor
+    assert (described.scale, list(described.input.range), list(described.output_range)) == (2, limits, limits)
+    assert max(row["relative"] for row in described.quality) < 1e-4
