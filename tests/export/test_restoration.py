@@ -257,7 +257,7 @@ def test_features_of_edsr_are_brought_to_one_without_another_picture() -> None:
         expected = network(image)
         network.bring_to_one()
         torch.testing.assert_close(network(image), expected, atol=1e-5, rtol=1e-5)
-    assert float(network.conv_first(image - network.mean).abs().max()) < 4
+        assert float(network.conv_first(image - network.mean).abs().max()) < 4
 
 
 @pytest.mark.parametrize(
