@@ -21,7 +21,7 @@ def test_results_are_those_of_the_present_architectures(name: str) -> None:
     assert RESULTS[name]["sources"] == FAMILIES[name].sources(), f"run python -m tests.support {name}"
 
 
-@pytest.mark.parametrize("name", ["edsr"])
+@pytest.mark.parametrize("name", ["rrdb-2"])
 def test_a_small_network_of_the_family_can_do_what_the_page_says(name: str, tmp_path: Path) -> None:
     found = prove(FAMILIES[name], tmp_path, is_small=True)
     for step, result in found.items():
