@@ -35,7 +35,7 @@ class Choice:
     def sentence(self) -> str:
         """Say what was chosen and why."""
         times = " against ".join(
-            f"{self.milliseconds[name]:.3g} ms of {title}" for name, title in _TITLES.items() if self.milliseconds
+            f"{self.milliseconds[name]:.4g} ms of {title}" for name, title in _TITLES.items() if self.milliseconds
         )
         why = "; ".join(part for part in (times, self.reason) if part)
         return f"auto takes {_TITLES[self.name]} ({why})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -131,7 +132,7 @@ class FastestEngine:
             choice = self._measure(inputs, outputs)
             self._kept.keep(bucket, choice)
             self._close_unused()
-            self._note(f"{self._file_name}: {choice.sentence()}")
+            self._note(f"{_named(self._file_name)}: {choice.sentence()}")
         name = choice.name if choice else self._nearest(bucket)
         start = perf_counter()
         result = self._engine(name).run(inputs, outputs)
@@ -199,6 +200,11 @@ def _openvino(threads: int | None) -> Backend:
     from edgesr.engines.openvino import OpenVinoBackend
 
     return OpenVinoBackend(threads=threads)
+
+
+def _named(file_name: str) -> str:
+    """Return the name of a file, or what it is where its name is a hash, as in the cache."""
+    return "the network" if re.fullmatch(r"[0-9a-f]{64}\.onnx", file_name) else file_name
 
 
 def _seconds(action: Callable[[], Any]) -> float:

@@ -46,7 +46,7 @@ class Axis:
     def _linear_ticks(self, most: int) -> list[float]:
         raw = (self.high - self.low) / most
         power = 10.0 ** math.floor(math.log10(raw))
-        step = next(factor * power for factor in (1, 2, 2.5, 5, 10, 20) if factor * power >= raw)
+        step = next(factor * power for factor in (1, 2, 5, 10, 20) if factor * power >= raw)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [round(n * step, 12) for n in range(first, last + 1)]
 

@@ -17,7 +17,7 @@ from edgesr.bench.report.names import titles
 from edgesr.bench.report.numbers import quantity, show_figure
 
 COST_TITLES: dict[Cost, str] = {"ms": "milliseconds per picture, median", "J": "joules per picture"}
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 16, 14, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 16, 14, 46
 _RADIUS = 10
 
 
@@ -56,7 +56,8 @@ def plot(rows: Sequence[Row], metric: str, unit: Cost, *, width: int, height: in
     points = points_of(rows, metric, unit)
     best = set(frontier(rows, metric, unit))
     low = METRICS[metric].better == "lower"
-    x = Axis.around([p.x for p in points], _LEFT, width - _RIGHT, may_be_log=True)
+    times = [x for p in points for x in (p.x, *(p.x_range or ()))]
+    x = Axis.around(times, _LEFT, width - _RIGHT, may_be_log=True)
     spread = [y for p in points for y in (p.y, *(p.y_range or ()))]
     y = Axis.around(spread, _TOP if low else height - _BOTTOM, height - _BOTTOM if low else _TOP)
     title = f"{METRICS[metric].title} over {COST_TITLES[unit]}"
