@@ -32,6 +32,8 @@ from edgesr.pipelines.unroll_package import FILE, part_files, unrolled, without_
 from edgesr.schedule import ScheduleConfig, make_schedule
 
 _SIDE = 64
+_PART_PSNR = 45.0
+"""Decibels against the largest value that a part in FP16 must reach; how much of its error is seen, pictures say."""
 _OF_ONE_NETWORK = (
     "auto", "compare", "embed_io", "shapes", "min_shapes", "opt_shapes", "max_shapes", "workspace", "opt_level",
     "max_aux_streams", "locked", "portable", "dla",
@@ -118,6 +120,8 @@ def _part(
         graph, _ = simplify(graph, feeds[:2])
     with Progress(f"calibration runs of {part}", quiet=arguments.json) as progress:
         ranges = record_ranges(graph, feeds, on_step=progress.show)
+    if "int8" not in precision:
+        arguments = argparse.Namespace(**{**vars(arguments), "min_psnr": _PART_PSNR, "max_abs": None})
     work = Work(graph, ranges, TensorProof(graph, feeds), arguments)
     why = ""
     try:
