@@ -18,7 +18,7 @@ from edgesr.compile.shapes import Profile
 from edgesr.compile.tensors import difference
 from edgesr.compile.typed import Typed
 from edgesr.engines import Backend, open_backend
-from edgesr.errors import BackendError, InputError
+from edgesr.errors import BackendError, InputError, ModelError
 from edgesr.model import ModelPackage, open_package
 from edgesr.model.label_rules import NETWORK
 from edgesr.pipelines.agreement import agreement, matched
@@ -44,6 +44,12 @@ class LabelProof:
         *,
         on_step: Callable[[int, int], None] | None = None,
     ) -> None:
+        if set(package.descriptor.parts) != {NETWORK}:
+            both = " and ".join(package.descriptor.parts)
+            raise ModelError(
+                f"model {package.descriptor.name} has two networks, {both}, which are not built together; give the "
+                "ONNX file of one with --onnx"
+            )
         self._package = package
         self._pictures = list(pictures)
         self._names = [picture.name for picture in self._pictures]

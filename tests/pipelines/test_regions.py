@@ -212,3 +212,8 @@ def test_both_networks_are_compiled_for_tensorrt_and_find_the_same(version, pack
     built = [text for text in notes if "builds the TensorRT engine" in text]
     assert len(built) == 2
     assert any("crops:1x3x2x2..1000x3x2x2" in text for text in built)
+
+
+def test_a_build_of_both_networks_at_once_is_refused(package: ModelPackage, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", str(package.path), "--fp16", "--target", "onnx"]) == 3
+    assert "has two networks, network and regions, which are not built together" in capsys.readouterr().err
