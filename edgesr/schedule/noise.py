@@ -70,7 +70,8 @@ def noise_fields(
 
 def _words(start: int, stop: int) -> Array:
     """Return the whole numbers from ``start`` to ``stop`` modulo 2**32."""
-    return np.arange(start, stop, dtype=np.int64).astype(np.uint64) & _WORD
+    words: Array = np.arange(start, stop, dtype=np.int64).astype(np.uint64) & _WORD
+    return words
 
 
 def philox(counter: list[Array], key: tuple[int, int]) -> list[Array]:
