@@ -12,7 +12,6 @@ from onnx import helper
 
 from edgesr.cli import main
 from edgesr.errors import ModelError
-from edgesr.image import Picture, write
 from edgesr.model import ModelDescriptor, ModelPackage, open_package, write_package
 from edgesr.pipelines.detect_regions import RegionDetector
 from edgesr.pipelines.label_profile import label_profile
@@ -179,19 +178,6 @@ def test_anchors_of_another_network_are_refused(package: ModelPackage, tmp_path:
         pytest.raises(ModelError, match=r"30 anchors stand in model\.json"),
     ):
         detect(squares())
-
-
-def test_a_lowered_first_network_keeps_the_second(package: ModelPackage, tmp_path: Path) -> None:
-    (tmp_path / "calib").mkdir()
-    write(tmp_path / "calib" / "squares.png", Picture((squares(),)))
-    out = tmp_path / "half.edgesr"
-    words = ["build", str(package.path), "--fp16", "--target", "onnx", "--calib", str(tmp_path / "calib")]
-    assert main([*words, "-o", str(out)]) == 0
-    built = open_package(out)
-    assert built.descriptor.parts["regions"].sha256 == package.descriptor.parts["regions"].sha256
-    assert built.descriptor.parts["network"].sha256 != package.descriptor.parts["network"].sha256
-    with load(str(out), "cpu") as detect:
-        assert sorted(detect(squares()).cls.tolist()) == [1, 2]
 
 
 @pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
