@@ -92,9 +92,10 @@ def _parse(path: Path) -> dict[str, Any]:
     else:
         import tomli as tomllib
     try:
-        return tomllib.loads(content.decode("utf-8"))
+        document: dict[str, Any] = tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is no TOML file: {' '.join(str(error).split())}") from None
+    return document
 
 
 def _check_key(place: Path, key: str, known: Sequence[str]) -> None:

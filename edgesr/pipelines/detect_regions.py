@@ -96,4 +96,6 @@ class RegionDetector(Detector):
         """Return where the picture lies in the network's input: x1, y1, x2, y2."""
         top, left = placement.offset
         h, w = placement.resized
-        return np.array([left, top, left + w, top + h], np.float32) * np.float32(self.descriptor.scale)
+        corners: FloatArray = np.array([left, top, left + w, top + h], np.float32)
+        corners *= np.float32(self.descriptor.scale)
+        return corners

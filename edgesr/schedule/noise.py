@@ -65,7 +65,8 @@ def noise_fields(
             angle *= 2.0 * np.pi / 2.0**32
             np.multiply(radius, np.cos(angle), out=normal[..., pair], casting="same_kind")
             np.multiply(radius, np.sin(angle), out=normal[..., pair + 1], casting="same_kind")
-    return lines.reshape(len(streams), channels, height, -1)[..., left - 4 * first :][..., :width]
+    block: Array = lines.reshape(len(streams), channels, height, -1)[..., left - 4 * first :][..., :width]
+    return block
 
 
 def _words(start: int, stop: int) -> Array:

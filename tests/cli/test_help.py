@@ -58,6 +58,7 @@ def test_no_command_imports_torch(models: Models, tmp_path: Path, command: str) 
         "run": ["run", str(tmp_path / "a.png"), "-m", str(models.onnx), "--json"],
         "inspect": ["inspect", str(models.onnx)],
         "pack": ["pack", str(models.onnx), "-o", str(tmp_path / "a.edgesr")],
+        "report": ["report", "-o", str(tmp_path / "report.json")],
     }.get(command, [command])
     assert loaded(words) & {"torch", "torchvision", "tensorflow", "scipy", "matplotlib"} == set()
 
