@@ -11,6 +11,7 @@ from edgesr.cli.diffusion_files import is_diffusion, packed_diffusion
 from edgesr.cli.label_options import label_fields
 from edgesr.cli.output import note, result, result_json
 from edgesr.cli.run import expectations
+from edgesr.cli.triton_options import check_triton_options
 from edgesr.errors import InputError, UsageError
 from edgesr.image.source import open_source
 from edgesr.model import ModelPackage, pack
@@ -23,6 +24,11 @@ _MAX_BYTES = 1 << 20
 
 def execute(arguments: argparse.Namespace) -> int:
     """Write the package and print where it is."""
+    check_triton_options(arguments)
+    if arguments.triton is not None:
+        from edgesr.cli.pack_triton import pack_triton
+
+        return pack_triton(arguments)
     output = Path(arguments.output)
     fields = _descriptor(arguments.descriptor)
     name: str = arguments.name or fields.get("name") or output.stem

@@ -7,6 +7,7 @@ from typing import Any
 
 from edgesr.cli.label_options import add_pack_options, pair_of_sides
 from edgesr.cli.parser import Parser, filled, number, whole
+from edgesr.cli.triton_options import add_triton_options
 
 
 def add_pack(commands: Any, parents: list[Parser]) -> None:
@@ -25,7 +26,7 @@ def add_pack(commands: Any, parents: list[Parser]) -> None:
         help="a network, or RESTORATION+TASK to chain two packages",
     )
     pack.add_argument(
-        "-o", "--output", required=True, type=filled, metavar="NAME.edgesr", help="package file, or folder"
+        "-o", "--output", type=filled, metavar="NAME.edgesr", help="package file, or folder (needed without --triton)"
     )
     pack.add_argument("--name", metavar="NAME", help="model name (default: from the output)")
     pack.add_argument("--model-version", metavar="X.Y.Z", help="version of the model (default: 1.0.0)")
@@ -37,6 +38,7 @@ def add_pack(commands: Any, parents: list[Parser]) -> None:
     )
     add_diffusion_files(pack, "latent diffusion, in place of ONNX")
     add_pack_options(pack)
+    add_triton_options(pack)
 
 
 def add_diffusion_files(parser: Parser, title: str) -> None:
