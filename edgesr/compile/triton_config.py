@@ -52,8 +52,6 @@ class ServedModel:
     warm_up: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Shapes of a first request, without the batch where there is one; by input."""
     parameters: Mapping[str, str] = field(default_factory=dict)
-    steps: tuple[Step, ...] = ()
-    """Of an ensemble, which has no network of its own."""
 
     def config(self) -> str:
         """Return the text of ``config.pbtxt``."""
@@ -61,19 +59,16 @@ class ServedModel:
 
     def _fields(self) -> Iterator[tuple[str, Value]]:
         yield "name", self.name
-        yield "platform", "ensemble" if self.steps else "onnxruntime_onnx"
+        yield "platform", "onnxruntime_onnx"
         yield "max_batch_size", self.max_batch
         for tensor in self.inputs:
             yield "input", self._tensor(tensor)
         for tensor in self.outputs:
             yield "output", [*self._tensor(tensor), *([("label_filename", tensor.labels)] if tensor.labels else [])]
         yield "version_policy", [("latest", [("num_versions", 1)])]
-        if self.steps:
-            yield "ensemble_scheduling", [("step", step.fields()) for step in self.steps]
-        else:
-            yield "instance_group", [("kind", Word("KIND_AUTO")), ("count", self.instances)]
-            if self.max_batch > 1:
-                yield "dynamic_batching", []
+        yield "instance_group", [("kind", Word("KIND_AUTO")), ("count", self.instances)]
+        if self.max_batch > 1:
+            yield "dynamic_batching", []
         if self.warm_up:
             yield "model_warmup", list(self._warm_up())
         for key, text in self.parameters.items():
@@ -95,24 +90,6 @@ class ServedModel:
             kind = Word(f"TYPE_{_TYPES[types[name]]}")
             value: Fields = [("data_type", kind), *(("dims", n) for n in shape), ("zero_data", True)]
             yield "inputs", [("key", name), ("value", value)]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One model of an ensemble: its tensors, and what they are called in the ensemble."""
-
-    model: str
-    inputs: Mapping[str, str]
-    outputs: Mapping[str, str]
-
-    def fields(self) -> Fields:
-        """Return the message ``ModelEnsembling.Step``."""
-        return [
-            ("model_name", self.model),
-            ("model_version", -1),
-            *(("input_map", [("key", key), ("value", name)]) for key, name in self.inputs.items()),
-            *(("output_map", [("key", key), ("value", name)]) for key, name in self.outputs.items()),
-        ]
 
 
 def is_known(dtype: str) -> bool:
