@@ -1,8 +1,10 @@
 """Train a chest X-ray x4 network: ``python -m export.recipes.cxr --data DIR --lpips DIR --out DIR --model cxr-x4``.
 
-One cosine over two phases: first the mean and the error scale, then also the detail, judged by LPIPS (squeeze) under a
-penalty on period-4 lattices. The network is told each crop's degradation, in part of them with doubt, as at run time.
-Runs on a CPU in float32; a run that was stopped goes on with ``--resume``, a new one may start from ``--initial``.
+Two phases: first the mean, then the error scale and the detail, judged by LPIPS (squeeze) under a penalty on period-4
+lattices. A network with a branch for its detail leaves the mean alone in the second phase and has a cosine for each,
+another one trains all of it under one cosine. The network is told each crop's degradation, in part of them with doubt,
+as at run time. Runs on a CPU in float32; a run that was stopped goes on with ``--resume``, a new one may start from
+``--initial``.
 """
 
 import argparse
@@ -40,6 +42,7 @@ class Recipe:
     warmup: int = 100
     weight_decay: float = 1e-4
     average: float = 0.997
+    squared_weight: float = 5.0
     scale_weight: float = 0.003
     measurement_weight: float = 0.2
     doubt: float = 0.2
@@ -49,7 +52,10 @@ class Recipe:
     seed: int = 20261121
 
 
-RECIPES = {"cxr-x4": Recipe(), "cxr-x4-fast": replace(Recipe(), steps=12000, learning_rate=2e-3)}
+RECIPES = {
+    "cxr-x4": replace(Recipe(), mean_share=0.64),
+    "cxr-x4-fast": replace(Recipe(), steps=12000, learning_rate=2e-3),
+}
 
 
 class Trainer:
@@ -71,13 +77,16 @@ class Trainer:
     def advance(self) -> dict[str, float]:
         """Take one optimizer step; return its losses."""
         recipe = self.recipe
-        progress = self.step / recipe.steps
-        rate = (
-            recipe.learning_rate * min(1, (self.step + 1) / recipe.warmup) * (0.5 + 0.5 * math.cos(math.pi * progress))
-        )
+        first = round(recipe.mean_share * recipe.steps)
+        sharpen = self.step >= first
+        start, end = (0, recipe.steps) if not self.network.branch else (first, recipe.steps) if sharpen else (0, first)
+        warm = min(1, (self.step - start + 1) / recipe.warmup)
+        rate = recipe.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * (self.step - start) / (end - start)))
         for group in self.optimizer.param_groups:
             group["lr"] = rate + 1e-6
-        terms = self._losses(*self.sampler.batch(recipe.batch, recipe.side), sharpen=progress >= recipe.mean_share)
+        for parameter in self.network.mean_parameters():
+            parameter.requires_grad_(not sharpen)
+        terms = self._losses(*self.sampler.batch(recipe.batch, recipe.side), sharpen)
         loss = torch.stack(list(terms.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -99,6 +108,7 @@ class Trainer:
         error = ((mean - high).abs() + (sharp - high).abs()).detach() / 2
         terms = {
             "mean": losses.charbonnier(mean, high),
+            "mean squared": recipe.squared_weight * functional.mse_loss(mean, high),
             "scale": recipe.scale_weight * losses.laplace_likelihood(error, scale),
             "measurement": recipe.measurement_weight * losses.measurement(self.downscalers, mean, low, kinds),
         }
