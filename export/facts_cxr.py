@@ -17,6 +17,7 @@ from export import inspect_cxr
 from export.data.degradations import downscale
 from export.evaluation import cases, measurement_rms
 from export.models.cxr import MODELS
+from export.recipes.cxr import CHOSEN, RECIPES
 
 TRAINING_DATA = {
     "name": "NIH ChestX-ray14, 632 frontal radiographs of 433 adult patients, reduced to 512 x 512 by 2 x 2 means",
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--network", type=Path, required=True)
     parser.add_argument("--calibration", type=Path, required=True)
     parser.add_argument("--quality", type=Path, nargs="+", required=True, help="files of evaluate_cxr, to be joined")
+    parser.add_argument("--initial", default="", help="what the run began from, if not from random weights")
     parser.add_argument("--note", default="", help="what else happened during the training run")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -80,7 +82,7 @@ def main() -> None:
             "perceptual_loss": PERCEPTUAL_LOSS,
             "recipe": checkpoint["recipe"],
             "steps": checkpoint["step"],
-            "command": f"python -m export.recipes.cxr --data DIR --lpips DIR --out DIR --model {arguments.model}",
+            "command": command(arguments.model, checkpoint["recipe"], arguments.initial),
             "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
             "note": arguments.note,
             "hardware": "2 CPU cores, float32",
@@ -91,6 +93,15 @@ def main() -> None:
     print(
         json.dumps({k: v for k, v in facts.items() if k not in ("quality", "dial", "training", "estimator")}, indent=1)
     )
+
+
+def command(model: str, used: dict[str, Any], initial: str) -> str:
+    """Return the command line of a training run from the recipe that it used."""
+    words = f"python -m export.recipes.cxr --data DIR --lpips DIR --out DIR --model {model}"
+    for name in CHOSEN:
+        if used[name] != getattr(RECIPES[model], name):
+            words += f" --{name.replace('_', '-')} {used[name]:g}"
+    return words + (f" --initial {initial}" if initial else "")
 
 
 def effective_radii(network: torch.nn.Module, data: Path, fidelity: float) -> dict[str, int]:

@@ -57,6 +57,9 @@ RECIPES = {
     "cxr-x4-fast": replace(Recipe(), steps=12000, learning_rate=2e-3),
 }
 
+CHOSEN = ("steps", "learning_rate")
+"""What the command line may change."""
+
 
 class Trainer:
     """Hold everything that changes during a run, so that a checkpoint is one dictionary."""
@@ -173,15 +176,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt, curves.csv, validation.png")
     parser.add_argument("--model", choices=MODELS, default="cxr-x4")
     parser.add_argument("--steps", type=int, help="length of the whole run, instead of the recipe's")
+    parser.add_argument("--learning-rate", type=float, help="the highest one, instead of the recipe's")
     parser.add_argument("--initial", type=Path, help="weights.pt of an earlier run to start from")
     parser.add_argument("--resume", action="store_true", help="continue from OUT/checkpoint.pt")
     parser.add_argument("--validate-every", type=float, default=480, metavar="SECONDS")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    recipe = RECIPES[arguments.model]
-    if arguments.steps:
-        recipe = replace(recipe, steps=arguments.steps)
+    given = {name: getattr(arguments, name) for name in CHOSEN if getattr(arguments, name) is not None}
+    recipe = replace(RECIPES[arguments.model], **given)
     arguments.out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(arguments.model, recipe, arguments.data, arguments.lpips)
     if arguments.initial:
