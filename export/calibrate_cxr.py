@@ -19,7 +19,7 @@ PIXELS = IMAGES = 0.9
 BOUNDS = {"psnr": 0.35, "ssim": 0.001, "detail_precision": 0.66, "grid_index": 1.9}
 """What the sharpest admissible setting keeps: decibels and SSIM over bicubic, precision, and a grid index at most."""
 
-DIALS = tuple(round(0.1 * i, 2) for i in range(11))
+DIALS = tuple(round(0.05 * i, 2) for i in range(21))
 
 
 def choose_fidelity(enlarge: Enlarger, data: Path, lpips: Path, stride: int) -> tuple[float, list[dict[str, float]]]:
