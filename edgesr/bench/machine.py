@@ -130,9 +130,9 @@ def _cuda() -> dict[str, Reading]:
 
     facts = {}
     try:
-        runtime = CudaRuntime.load()
-        facts["cuda"] = Reading(".".join(map(str, runtime.version)), "cudaRuntimeGetVersion")
-        facts["gpu"] = Reading(Device(runtime).name, "cudaGetDeviceProperties")
+        cudart = CudaRuntime.load()
+        facts["cuda"] = Reading(".".join(map(str, cudart.version)), "cudaRuntimeGetVersion")
+        facts["gpu"] = Reading(Device(cudart).name, "cudaGetDeviceProperties")
     except BackendError as error:
         facts["cuda"] = Reading(None, "libcudart", missing=str(error))
     try:

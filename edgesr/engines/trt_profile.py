@@ -11,7 +11,7 @@ from edgesr.engines.trt_engine import TrtEngine
 from edgesr.errors import BackendError
 
 
-def layer_times(backend: TrtBackend, engine: TrtEngine, rounds: int) -> dict[str, float]:
+def layer_times(backend: TrtBackend, loaded: TrtEngine, rounds: int) -> dict[str, float]:
     """Return the mean milliseconds of every layer in one run with the shapes that the engine was tuned for.
 
     The layers come in the order in which they run. With a profiler TensorRT waits for every layer, so that their sum
@@ -20,29 +20,29 @@ def layer_times(backend: TrtBackend, engine: TrtEngine, rounds: int) -> dict[str
     api = backend.tensorrt
     # Loaded once more: before 10.0 two contexts of an engine may not share a profile.
     runtime = api.runtime()
-    native = runtime.deserialize_cuda_engine(engine.path.read_bytes())
-    context = native.create_execution_context() if native is not None else None
-    if context is None:
-        raise BackendError(f"{engine.path.name} cannot be loaded once more to be profiled; free device memory")
-    best = {name: shapes[1] for name, shapes in engine.profiles[0].items()}
+    engine = runtime.deserialize_cuda_engine(loaded.path.read_bytes())
+    native = engine.create_execution_context() if engine is not None else None
+    if native is None:
+        raise BackendError(f"{loaded.path.name} cannot be loaded once more to be profiled; free device memory")
+    best = {name: shapes[1] for name, shapes in loaded.profiles[0].items()}
     buffers = []
-    for name, spec in engine.inputs.items():
+    for name, spec in loaded.inputs.items():
         shape = tuple(best.get(name, spec.shape))
         buffers.append(backend.empty(shape, spec.dtype))
         buffers[-1].copy_from(np.zeros(shape, spec.dtype))
-        if name in best and not context.set_input_shape(name, shape):
+        if name in best and not native.set_input_shape(name, shape):
             raise BackendError(f"TensorRT refuses shape {shape} for input {name!r}")
-        context.set_tensor_address(name, buffers[-1].ptr)
-    for name, spec in engine.outputs.items():
-        buffers.append(backend.empty(tuple(int(size) for size in context.get_tensor_shape(name)), spec.dtype))
-        context.set_tensor_address(name, buffers[-1].ptr)
+        native.set_tensor_address(name, buffers[-1].ptr)
+    for name, spec in loaded.outputs.items():
+        buffers.append(backend.empty(tuple(int(size) for size in native.get_tensor_shape(name)), spec.dtype))
+        native.set_tensor_address(name, buffers[-1].ptr)
     profiler = _profiler(api.trt)
-    context.enqueue_emits_profile = True
-    context.profiler = profiler
+    native.enqueue_emits_profile = True
+    native.profiler = profiler
     for index in range(rounds + 1):
         if index == 1:
             profiler.times.clear()
-        if not context.execute_async_v3(backend.stream.handle):
+        if not native.execute_async_v3(backend.stream.handle):
             raise BackendError("TensorRT failed while it profiled the engine")
         backend.synchronize()
     return {name: total / rounds for name, total in profiler.times.items()}
