@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from time import monotonic
@@ -40,6 +41,12 @@ class Soak:
         fifth = max(1, len(self.memory) // 5)
         after = [size for _, size in self.memory]
         return int(median(after[-fifth:]) - median(after[fifth : 2 * fifth]))
+
+    @property
+    def longest_gap(self) -> float:
+        """Seconds between the two samples of memory that lie farthest apart: how long this process got no processor."""
+        times = [seconds for seconds, _ in self.memory]
+        return max((later - sooner for sooner, later in pairwise(times)), default=0.0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -118,6 +125,7 @@ def render(soak: Soak) -> str:
         f"| arrival to output, p50 / p95 / p99 | {_three(latency)} |",
         f"| network alone, p50 / p95 / p99 | {_three(network)} |",
         f"| added by everything else | {_three(added)} (one frame interval: {interval:.0f} ms) |",
+        f"| longest gap between samples of memory, taken every {_EVERY:g} s | {soak.longest_gap:.1f} s |",
         f"| resident memory, least and most | {min(sizes) / _MIB:.1f} and {max(sizes) / _MIB:.1f} MiB |",
         f"| growth, last fifth over second fifth (medians) | {soak.growth / _MIB:+.2f} MiB |",
     ]
