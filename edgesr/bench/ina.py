@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgesr.bench.rails import total_watts
-from edgesr.bench.sysfiles import UnreadableError, read_number, read_text
 from edgesr.device import HERE
+from edgesr.device.sysfiles import UnreadableError, read_number, read_text
 
 
 class InaMeter:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from edgesr import __version__
 from edgesr.bench.nvml import Nvml
-from edgesr.bench.power_mode import Nvpmodel
 from edgesr.bench.record import Reading, Value
-from edgesr.bench.sysfiles import UnreadableError, read_number, read_text
 from edgesr.device import HERE, find_jetson, this_machine
+from edgesr.device.power_mode import Nvpmodel
+from edgesr.device.sysfiles import UnreadableError, read_number, read_text
 
 LIBRARIES = ("numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "onnx", "tensorrt")
 IDENTITY = ("cpu", "cores", "architecture", "gpu", "board", "l4t", "power_mode", "tensorrt", "onnxruntime")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgesr.bench.record import Reading
-from edgesr.bench.sysfiles import UnreadableError, read_text
+from edgesr.device.sysfiles import UnreadableError, read_text
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")

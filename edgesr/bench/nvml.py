@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ctypes import byref, c_char_p, c_uint, c_ulonglong, c_void_p
 from typing import Any
 
-from edgesr.bench.sysfiles import UnreadableError
+from edgesr.device.sysfiles import UnreadableError
 
 _LIBRARY = "libnvidia-ml.so.1"
 _GRAPHICS_CLOCK, _MEMORY_CLOCK = 0, 2

@@ -14,9 +14,9 @@ from edgesr.bench.ina import InaMeter
 from edgesr.bench.nvml import Nvml, NvmlMeter
 from edgesr.bench.rapl import RaplMeter
 from edgesr.bench.record import Reading
-from edgesr.bench.sysfiles import UnreadableError
 from edgesr.bench.tegrastats import TegrastatsMeter
 from edgesr.device import HERE, find_jetson
+from edgesr.device.sysfiles import UnreadableError
 
 INTERVAL = 0.1
 _LEAST = 3

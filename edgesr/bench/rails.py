@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edgesr.bench.sysfiles import UnreadableError
+from edgesr.device.sysfiles import UnreadableError
 
 INPUTS = ("VDD_IN", "VIN", "POM_5V_IN")
 """Rails that feed everything: Orin NX and Nano, TX2, Xavier NX; Thor; Nano."""

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
-from edgesr.bench.sysfiles import UnreadableError, read_number, read_text
 from edgesr.device import HERE
+from edgesr.device.sysfiles import UnreadableError, read_number, read_text
 
 
 class RaplMeter:

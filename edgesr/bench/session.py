@@ -19,11 +19,11 @@ from edgesr.bench.power import INTERVAL, Meter, Sampler, describe_power, open_me
 from edgesr.bench.record import Row, Stage
 from edgesr.bench.single_stream import single_stream
 from edgesr.bench.subject import Subject
-from edgesr.bench.sysfiles import UnreadableError
 from edgesr.bench.thermal import ThrottleWatch, hottest
 from edgesr.bench.throughput import measure_throughput
 from edgesr.bench.timing import Clock, Measured, measure
 from edgesr.bench.validity import find_faults
+from edgesr.device.sysfiles import UnreadableError
 from edgesr.errors import EdgesrError
 
 _IDLE_SECONDS = 1.0

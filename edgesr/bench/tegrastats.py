@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from edgesr.bench.rails import total_watts
-from edgesr.bench.sysfiles import UnreadableError
+from edgesr.device.sysfiles import UnreadableError
 
 _RAIL = re.compile(r"(?<![\w@.])([A-Z][A-Z0-9_]*) (-?\d+)(?:mW)?/-?\d+(?:mW)?(?:/-?\d+(?:mW)?)?(?![\w./])")
 _TEMPERATURE = re.compile(r"\b(\w+)@(-?\d+(?:\.\d+)?)C\b")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from edgesr.bench.nvml import SLOWDOWNS, Nvml
 from edgesr.bench.record import Reading
-from edgesr.bench.sysfiles import UnreadableError, read_number, read_text
 from edgesr.device import HERE
+from edgesr.device.sysfiles import UnreadableError, read_number, read_text
 
 # Sensors that follow nothing that computes.
 _OTHER = re.compile(r"pmic|wifi|battery|charger|nvme|acpitz", re.IGNORECASE)

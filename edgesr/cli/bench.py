@@ -15,7 +15,6 @@ from edgesr.bench.pairs import PicturePair, find_pairs
 from edgesr.bench.pareto import Budget
 from edgesr.bench.pictures import DEFAULT_PICTURE
 from edgesr.bench.plan import Plan, Watchers
-from edgesr.bench.power_mode import Nvpmodel, power_mode
 from edgesr.bench.quality import QualityOptions
 from edgesr.bench.record import Document, Reading, Row
 from edgesr.bench.record_json import write_document
@@ -31,6 +30,7 @@ from edgesr.cli.bench_sweep import from_sweep
 from edgesr.cli.output import note
 from edgesr.cli.run import expectations
 from edgesr.cli.spinner import Spinner
+from edgesr.device.power_mode import Nvpmodel, power_mode
 from edgesr.errors import UsageError
 from edgesr.image.resample import Kernel
 from edgesr.pipelines.load import Pipeline

@@ -10,10 +10,10 @@ import pytest
 
 from edgesr.bench.machine import IDENTITY, describe_machine, differences
 from edgesr.bench.nvml import Nvml
-from edgesr.bench.power_mode import Nvpmodel, power_mode
 from edgesr.bench.record import Reading
-from edgesr.bench.sysfiles import UnreadableError
 from edgesr.bench.thermal import ThrottleWatch, hottest, temperatures
+from edgesr.device.power_mode import Nvpmodel, power_mode
+from edgesr.device.sysfiles import UnreadableError
 from edgesr.errors import BackendError, UsageError
 from tests.bench import devices
 from tests.bench.devices import FakeNvml, put
@@ -158,7 +158,7 @@ def test_the_old_mode_comes_back_after_an_interrupt(tmp_path, number):
     root = devices.orin(tmp_path / "root")
     code = f"""
     import pathlib, time
-    from edgesr.bench.power_mode import Nvpmodel, power_mode
+    from edgesr.device.power_mode import Nvpmodel, power_mode
     from edgesr.cli.signals import Interruption
     with Interruption(), power_mode("0", Nvpmodel({command!r}, pathlib.Path({str(root)!r})), settle=lambda: None):
         print("running", flush=True)

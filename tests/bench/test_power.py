@@ -10,8 +10,8 @@ from edgesr.bench.nvml import Nvml, NvmlMeter
 from edgesr.bench.power import Sampler, describe_power, open_meter
 from edgesr.bench.rails import total_watts
 from edgesr.bench.rapl import RaplMeter
-from edgesr.bench.sysfiles import UnreadableError
 from edgesr.bench.tegrastats import TegrastatsMeter, parse_tegrastats
+from edgesr.device.sysfiles import UnreadableError
 from tests.bench import devices
 from tests.bench.devices import FakeNvml, put
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
 
-from edgesr.bench.sysfiles import UnreadableError, read_text
-from edgesr.device import HERE
+from edgesr.device.files import HERE
+from edgesr.device.sysfiles import UnreadableError, read_text
 from edgesr.errors import BackendError, UsageError
 
 _SECONDS = 60
