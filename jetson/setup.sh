@@ -188,7 +188,7 @@ if [ -n "$SERVICE" ]; then
 fi
 
 # --- the answer ------------------------------------------------------------------------------------------------------
-run "$VENV/bin/edgesr" doctor
+run "$VENV/bin/edgesr" doctor || stop "edgesr is installed, and its doctor found a problem" "what stands after -> above, then: edgesr doctor"
 if [ -n "$DRY" ]; then
     say ok "nothing was changed (--dry-run)"
 else

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -17,99 +16,56 @@ from edgesr.device import (
     this_machine,
     usable_cores,
 )
+from tests.boards import BOARDS, record, write
 
-# First line of /etc/nv_tegra_release, device-tree model and compatible, as boards print them (reports in the issues of
-# rbonghi/jetson_stats 711 and 864, NVIDIA/jetson-gpio 125, and boards' own manuals).
-BOARDS = {
-    "orin-nano": (
-        "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, "
-        "DATE: Wed Jan  8 01:49:37 UTC 2025\n"
-        "# KERNEL_VARIANT: oot\nTARGET_USERSPACE_LIB_DIR=nvidia\n",
-        b"NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super\0",
-        b"nvidia,p3768-0000+p3767-0005-super\0nvidia,p3767-0005\0nvidia,tegra234\0",
-    ),
-    "agx-orin": (
-        "# R35 (release), REVISION: 4.1, GCID: 33958178, BOARD: t186ref, EABI: aarch64, "
-        "DATE: Tue Aug  1 19:57:35 UTC 2023\n",
-        b"Jetson AGX Orin Developer Kit\0",
-        b"nvidia,p3737-0000+p3701-0005\0nvidia,p3701-0005\0nvidia,tegra234\0nvidia,tegra23x\0",
-    ),
-    "agx-orin-7.2": (
-        "# R39 (release), REVISION: 2.0, GCID: 45755727, BOARD: generic, EABI: aarch64, "
-        "DATE: Mon Jun  1 09:28:48 PM UTC 2026\n",
-        b"NVIDIA Jetson AGX Orin Developer Kit\0",
-        b"nvidia,p3737-0000+p3701-0000\0nvidia,tegra234\0",
-    ),
-    "thor": (
-        "# R38 (release), REVISION: 2.0, GCID: 41844464, BOARD: generic, EABI: aarch64, "
-        "DATE: Fri Aug 22 00:55:42 UTC 2025\n",
-        b"NVIDIA Jetson AGX Thor Developer Kit\0",
-        b"nvidia,p4071-0000+p3834-0008\0nvidia,p3834-0008\0nvidia,tegra264\0",
-    ),
-}
-ORIN_CPU = "processor\t: 0\nBogoMIPS\t: 62.50\nCPU implementer\t: 0x41\nCPU architecture: 8\nCPU part\t: 0xd42\n"
 GIB = 1 << 30
-
-
-def write(root: Path, files: dict[str, str | bytes]) -> Path:
-    for name, content in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return root
-
-
-def board(root: Path, name: str) -> Path:
-    release, model, compatible = BOARDS[name]
-    return write(
-        root,
-        {
-            "etc/nv_tegra_release": release,
-            "proc/device-tree/model": model,
-            "proc/device-tree/compatible": compatible,
-            "proc/cpuinfo": ORIN_CPU,
-            "proc/meminfo": "MemTotal:        7802456 kB\nMemFree:  100 kB\nMemAvailable:    4194304 kB\n",
-            "dev/nvhost-gpu": "",
-        },
-    )
 
 
 @pytest.mark.parametrize(
     ("name", "l4t", "jetpack", "soc"),
     [
         ("orin-nano", (36, 4, 3), "6.1-6.2.2", "tegra234"),
-        ("agx-orin", (35, 4, 1), "5.1", "tegra234"),
-        ("agx-orin-7.2", (39, 2, 0), "7.2", "tegra234"),
+        ("orin-nx", (36, 5, 0), "6.1-6.2.2", "tegra234"),
+        ("agx-orin", (36, 4, 7), "6.1-6.2.2", "tegra234"),
         ("thor", (38, 2, 0), "7.0-7.1", "tegra264"),
     ],
 )
 def test_a_jetson_knows_its_jetpack(tmp_path, name, l4t, jetpack, soc):
-    machine = this_machine(board(tmp_path, name))
+    machine = this_machine(record(tmp_path, name))
     assert machine.jetson is not None and machine.jetson.jetpack is not None
     assert (machine.jetson.l4t, machine.jetson.jetpack.version, machine.jetson.soc) == (l4t, jetpack, soc)
-    assert machine.jetson.model == BOARDS[name][1].rstrip(b"\0").decode()
-    assert (machine.cpu, machine.vendor, machine.gpu) == ("Cortex-A78AE", "arm", "integrated GPU")
-    assert machine.memory_total == 7802456 * 1024
-    assert machine.memory_available == 4 * GIB
+    assert machine.jetson.model == BOARDS[name].model
+    cpu = "Neoverse-V3AE" if name == "thor" else "Cortex-A78AE"
+    assert (machine.cpu, machine.vendor, machine.gpu) == (cpu, "arm", "integrated GPU")
+    assert machine.memory_total == BOARDS[name].total * 1024
+    assert machine.memory_available == BOARDS[name].available * 1024
 
 
 @pytest.mark.parametrize(
     ("name", "module", "capability", "dla"),
     [
         ("orin-nano", "Orin Nano 8GB (developer kit)", (8, 7), 0),
+        ("orin-nx", "Orin NX 16GB", (8, 7), 2),
         ("agx-orin", "AGX Orin 64GB", (8, 7), 2),
-        ("agx-orin-7.2", "AGX Orin", (8, 7), 0),  # TensorRT of JetPack 7.2 builds for no DLA of Orin
         ("thor", "AGX Thor T5000", (11, 0), 0),
     ],
 )
 def test_a_jetson_knows_its_module_its_gpu_and_the_dla_it_can_use(tmp_path, name, module, capability, dla):
-    jetson = find_jetson(board(tmp_path, name))
+    jetson = find_jetson(record(tmp_path, name))
     assert jetson is not None and jetson.module is not None
     assert (jetson.module.name, jetson.compute_capability, jetson.usable_dla_cores) == (module, capability, dla)
 
 
+def test_an_orin_with_jetpack_7_has_no_dla_that_tensorrt_builds_for(tmp_path):
+    root = record(tmp_path, "agx-orin")
+    write(root, {"etc/nv_tegra_release": "# R39 (release), REVISION: 2.0, GCID: 45755727, BOARD: generic\n"})
+    jetson = find_jetson(root)
+    assert jetson is not None and jetson.jetpack is not None
+    assert (jetson.jetpack.version, jetson.usable_dla_cores) == ("7.2", 0)
+
+
 def test_an_unknown_module_is_not_guessed(tmp_path):
-    root = board(tmp_path, "orin-nano")
+    root = record(tmp_path, "orin-nano")
     (root / "proc/device-tree/compatible").write_bytes(b"vendor,box\0nvidia,p9999-0001\0nvidia,tegra234\0")
     jetson = find_jetson(root)
     assert jetson is not None
@@ -121,20 +77,13 @@ def test_every_release_runs_on_chips_that_are_known():
 
 
 def test_a_desktop_is_no_jetson(tmp_path):
-    root = write(
-        tmp_path,
-        {
-            "proc/cpuinfo": "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: Intel(R)  Core(TM) i7\n",
-            "proc/driver/nvidia/gpus/0000:01:00.0/information": "Model: \t\t NVIDIA GeForce RTX 4090\nIRQ: 130\n",
-        },
-    )
-    machine = this_machine(root)
+    machine = this_machine(record(tmp_path, "desktop"))
     assert machine.jetson is None
     assert (machine.cpu, machine.vendor, machine.gpu) == ("Intel(R) Core(TM) i7", "intel", "NVIDIA GeForce RTX 4090")
 
 
 def test_a_container_on_a_jetson_has_no_release_file(tmp_path):
-    root = board(tmp_path, "orin-nano")
+    root = record(tmp_path, "orin-nano")
     (root / "etc/nv_tegra_release").unlink()
     jetson = find_jetson(root)
     assert jetson is not None

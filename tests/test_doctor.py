@@ -16,11 +16,13 @@ from edgesr.cli import doctor as command
 from edgesr.cli import main
 from edgesr.device import Machine, find_jetson
 from edgesr.doctor import Check, Interpreter, diagnose
+from edgesr.doctor.board import check_memory
+from edgesr.doctor.gpu import check_tensorrt
 from edgesr.doctor.interpreter import Answer, ProbeError
 from edgesr.doctor.libraries import DICOM, REQUIRED, check_libraries, check_opencv
-from edgesr.doctor.runtime import check_onnxruntime, check_tensorrt
+from edgesr.doctor.runtime import check_onnxruntime
 from edgesr.doctor.storage import check_folders, check_models
-from edgesr.doctor.system import PYTHONS, check_jetpack, check_memory, check_python
+from edgesr.doctor.system import PYTHONS, check_jetpack, check_python
 
 GIB = 1 << 30
 DESKTOP = Machine("x86_64", "a processor", "amd", 8, 16 * GIB, 9 * GIB, None, None)
@@ -86,8 +88,10 @@ def test_only_supported_pythons_are_fine(tmp_path, version, status):
 
 
 def test_little_memory_is_a_problem(tmp_path):
-    assert only(check_memory(replace(DESKTOP, memory_available=GIB), Fake(), tmp_path)).status == "problem"
-    assert only(check_memory(DESKTOP, Fake(), tmp_path)).status == "ok"
+    memory, swap = check_memory(replace(DESKTOP, memory_available=GIB), Fake(), tmp_path)
+    assert (memory.status, swap.detail) == ("problem", "none")
+    memory, _ = check_memory(DESKTOP, Fake(), tmp_path)
+    assert memory.status == "ok"
 
 
 def test_jetpack_fits_its_own_python_only(tmp_path, orin):
@@ -238,10 +242,10 @@ def test_a_missing_or_broken_runtime_is_a_problem():
 
 
 def test_an_unused_gpu_is_a_problem_with_the_right_wheel(orin):
-    check = runtime(GPU_DESKTOP, CPU_BUILD, {"onnxruntime": "1.23.2"})["cuda"]
+    check = runtime(GPU_DESKTOP, CPU_BUILD, {"onnxruntime": "1.23.2"})["onnxruntime cuda"]
     assert check.status == "problem"
     assert check.remedy.endswith("pip install 'onnxruntime-gpu[cuda,cudnn]'")
-    check = runtime(orin, CPU_BUILD, {"onnxruntime": "1.23.2"})["cuda"]
+    check = runtime(orin, CPU_BUILD, {"onnxruntime": "1.23.2"})["onnxruntime cuda"]
     assert "made for JetPack 6.1-6.2.2 (CUDA 12.6, Python 3.10)" in check.remedy
 
 
@@ -259,25 +263,34 @@ def test_an_unused_gpu_is_a_problem_with_the_right_wheel(orin):
     ],
 )
 def test_a_cuda_provider_that_does_not_work_says_why(state, messages, reason):
-    check = runtime(GPU_DESKTOP, Answer({**GPU_BUILD, "cuda": state}, messages), {"onnxruntime-gpu": "1.23.2"})["cuda"]
+    check = runtime(GPU_DESKTOP, Answer({**GPU_BUILD, "cuda": state}, messages), {"onnxruntime-gpu": "1.23.2"})[
+        "onnxruntime cuda"
+    ]
     assert check.status == "problem"
     assert check.detail.endswith(reason)
 
 
 def test_a_gpu_build_without_a_gpu_is_only_told():
     checks = runtime(DESKTOP, {**GPU_BUILD, "cuda": "not started"}, {"onnxruntime-gpu": "1.23.2"})
-    assert checks["cuda"].status == "info"
+    assert checks["onnxruntime cuda"].status == "info"
 
 
-def test_tensorrt_is_only_told(orin, tmp_path):
+def test_tensorrt_is_only_told_on_a_desktop_and_needed_on_a_jetson(orin, tmp_path):
     assert only(check_tensorrt(DESKTOP, Fake(), tmp_path)).status == "info"
     hidden = only(check_tensorrt(orin, Fake(isolated=True), tmp_path))
     assert "--system-site-packages" in hidden.remedy
     error = ProbeError("ImportError: libnvdla_compiler.so: cannot open shared object file")
     python = Fake(modules={"tensorrt": "/usr/lib"}, answers={"tensorrt": error})
     check = only(check_tensorrt(orin, python, tmp_path))
-    assert check.status == "info"
+    assert check.status == "problem"
     assert "libnvdla_compiler.so" in check.detail
+    assert "--runtime nvidia" in check.remedy
+
+
+def test_a_jetson_that_uses_tensorrt_needs_no_gpu_build_of_onnxruntime(orin):
+    python = Fake(modules={"tensorrt": "/usr/lib"}, answers={"onnxruntime": CPU_BUILD}, installed={"onnxruntime": "1"})
+    checks = {check.name: check for check in check_onnxruntime(orin, python, Path("/"))}
+    assert (checks["onnxruntime cuda"].status, checks["onnxruntime cuda"].remedy) == ("info", "")
 
 
 def test_folders_that_cannot_be_written_are_problems(tmp_path, monkeypatch):
@@ -314,7 +327,7 @@ def test_nothing_personal_is_told(tmp_path, monkeypatch, prefix, shown):
     monkeypatch.setattr("getpass.getuser", lambda: "alice")
     monkeypatch.setattr("socket.gethostname", lambda: "hal9000")
     python = Fake(prefix=Path(prefix), executable=f"{prefix}/bin/python")
-    text = " ".join(f"{c.detail} {c.remedy}" for c in diagnose(tmp_path, machine=DESKTOP, python=python))
+    text = " ".join(c.detail for c in diagnose(tmp_path, machine=DESKTOP, python=python))
     assert f"virtual environment {shown}" in text
     assert "alice" not in text and "hal9000" not in text
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from edgesr.doctor.diagnose import USUAL_USERS
 from edgesr.media.redact import redact
 
 _PICTURES = "png|jpe?g|tiff?|bmp|gif|webp|dcm|dicom|nii|mp4|mkv|mov|avi|webm|y4m|mjpeg"
@@ -19,7 +20,6 @@ _MAC = re.compile(r"\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b", re.IGNORECASE)
 _IPV4 = re.compile(r"(?<![\d.])(?!127\.)((?:\d{1,3}\.){3}\d{1,3})(?![\d.])")
 _VERSION = re.compile(r"(?:tensorrt|trt|nvinfer|version|cudnn|==|>=|<=|\bv)[\s:=(_-]*$", re.IGNORECASE)
 _SERIAL = re.compile(r"(serial(?:[-_ ]?(?:no|number))?\s*[:=]\s*)\S+", re.IGNORECASE)
-_USUAL_USERS = {"root", "user", "ubuntu", "nvidia", "jetson", "edgesr"}
 
 
 class Scrubber:
@@ -31,7 +31,7 @@ class Scrubber:
         self._words = [
             (re.compile(rf"(?<![\w.-]){re.escape(word)}(?![\w-])"), shown)
             for word, shown in words
-            if len(word) > 2 and word not in _USUAL_USERS
+            if len(word) > 2 and word not in USUAL_USERS
         ]
 
     def text(self, text: str) -> str:

@@ -4,6 +4,7 @@ from edgesr.device.files import HERE
 from edgesr.device.jetson import JETPACKS, MODULES, SOCS, JetPack, Jetson, Module, find_jetson, jetpack_of, parse_l4t
 from edgesr.device.limits import available_memory, usable_cores
 from edgesr.device.machine import Machine, this_machine
+from edgesr.device.swap import Swap, find_swap
 
 __all__ = [
     "HERE",
@@ -14,8 +15,10 @@ __all__ = [
     "Jetson",
     "Machine",
     "Module",
+    "Swap",
     "available_memory",
     "find_jetson",
+    "find_swap",
     "jetpack_of",
     "parse_l4t",
     "this_machine",

@@ -59,6 +59,13 @@ class Nvpmodel:
             return {}
         return {int(number): name for number, name in re.findall(r"POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)", text)}
 
+    def fastest(self) -> int | None:
+        """Return the mode without a limit of power (MAXN), else the one of most watts; None where none is known."""
+        watts = {number: re.search(r"(\d+)W", name) for number, name in self.modes().items()}
+        unlimited = [number for number, name in self.modes().items() if "MAXN" in name]
+        limited = {number: int(match[1]) for number, match in watts.items() if match}
+        return unlimited[0] if unlimited else max(limited, key=lambda number: limited[number], default=None)
+
     def set(self, number: int) -> None:
         """Choose a mode; raise BackendError where that is refused or needs a restart of the machine."""
         try:

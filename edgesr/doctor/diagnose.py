@@ -9,24 +9,31 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgesr.device import HERE, Machine, this_machine
+from edgesr.doctor.board import check_memory, check_power
 from edgesr.doctor.check import Check
+from edgesr.doctor.gpu import check_cuda, check_tensorrt
 from edgesr.doctor.interpreter import Interpreter
 from edgesr.doctor.libraries import check_libraries, check_opencv
-from edgesr.doctor.runtime import check_onnxruntime, check_tensorrt
+from edgesr.doctor.runtime import check_onnxruntime
 from edgesr.doctor.storage import check_folders, check_models
-from edgesr.doctor.system import check_jetpack, check_machine, check_memory, check_python
+from edgesr.doctor.system import check_jetpack, check_machine, check_python
 from edgesr.doctor.video import check_video
+
+USUAL_USERS = frozenset(("root", "user", "ubuntu", "nvidia", "jetson", "edgesr"))
+"""Names that say nothing about a person."""
 
 _CHECKS = {
     "python": check_python,
     "machine": check_machine,
     "jetpack": check_jetpack,
+    "power": check_power,
     "memory": check_memory,
+    "cuda": check_cuda,
+    "tensorrt": check_tensorrt,
     "libraries": check_libraries,
     "opencv": check_opencv,
     "video": check_video,
     "onnxruntime": check_onnxruntime,
-    "tensorrt": check_tensorrt,
     "folders": check_folders,
     "models": check_models,
 }
@@ -36,7 +43,7 @@ def diagnose(root: Path = HERE, *, machine: Machine | None = None, python: Inter
     """Look at everything that edgesr needs; needs no network and no library.
 
     System files are read below ``root``. A check that itself fails is a problem with its error text. Names of the user
-    and the computer are left out.
+    and the computer are left out of what is found; remedies are commands as they must be typed.
     """
     machine = machine or this_machine(root)
     python = python or Interpreter.current()
@@ -47,16 +54,20 @@ def diagnose(root: Path = HERE, *, machine: Machine | None = None, python: Inter
         except Exception as error:
             text = f"{type(error).__name__}: {' '.join(str(error).split())}"
             checks.append(Check(name, "problem", f"this check failed: {text}", "report this as a bug of edgesr"))
-    return [Check(check.name, check.status, _hide(check.detail), _hide(check.remedy)) for check in checks]
+    return [Check(check.name, check.status, _hide(check.detail), _with_tilde(check.remedy)) for check in checks]
+
+
+def _with_tilde(text: str) -> str:
+    """Replace the home folder by ``~``, which a shell understands, so that a command still works."""
+    home = _known(lambda: str(Path.home()))
+    return re.sub(rf"(?<![\w/]){re.escape(home)}(?![\w.-])", "~", text) if len(home) > 1 else text
 
 
 def _hide(text: str) -> str:
     """Replace the home folder by ``~``, and folders named after the user or the computer by placeholders."""
-    home = _known(lambda: str(Path.home()))
-    if len(home) > 1:
-        text = re.sub(rf"(?<![\w/]){re.escape(home)}(?![\w.-])", "~", text)
+    text = _with_tilde(text)
     for word, shown in ((_known(getpass.getuser), "USER"), (_known(socket.gethostname), "HOST")):
-        if word:
+        if word and word not in USUAL_USERS:
             text = re.sub(rf"/{re.escape(word)}(?![\w.-])", f"/{shown}", text)
     return text
 

@@ -1,14 +1,14 @@
-"""Checks of what runs the networks: ONNX Runtime, its CUDA provider, TensorRT."""
+"""Checks of ONNX Runtime and its CUDA provider."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgesr.device import Machine
-from edgesr.doctor.check import Check, dotted, new_venv, numbers
+from edgesr.doctor.check import Check, dotted, numbers
 from edgesr.doctor.interpreter import Interpreter, ProbeError
 
 LEAST = (1, 17)
@@ -38,7 +38,6 @@ if "CUDAExecutionProvider" in offered:
     except Exception as error:
         answer["cuda"] = f"failed: {error}"
 """
-_TENSORRT = "import tensorrt\nanswer = tensorrt.__version__"
 
 
 def check_onnxruntime(machine: Machine, python: Interpreter, root: Path) -> Iterator[Check]:
@@ -67,19 +66,6 @@ def check_onnxruntime(machine: Machine, python: Interpreter, root: Path) -> Iter
     yield from _cuda(found["cuda"], answer.messages, machine, python)
 
 
-def check_tensorrt(machine: Machine, python: Interpreter, root: Path) -> Iterator[Check]:
-    """Say whether TensorRT imports; edgesr does without it, on ONNX Runtime."""
-    if python.locate("tensorrt") is None:
-        remedy = new_venv(python) if machine.jetson and python.is_isolated else ""
-        hidden = ", this virtual environment cannot see JetPack's packages" if remedy else ""
-        yield Check("tensorrt", "info", f"not installed{hidden}; edgesr runs on ONNX Runtime without it", remedy)
-        return
-    try:
-        yield Check("tensorrt", "info", f"{python.ask(_TENSORRT).value}; used by --device auto where it sees a GPU")
-    except ProbeError as error:
-        yield Check("tensorrt", "info", f"cannot be imported: {error}; edgesr runs on ONNX Runtime without it")
-
-
 def _clash(packages: list[str], machine: Machine, python: Interpreter) -> Check:
     special = [name for name in packages if name != "onnxruntime"]
     keep = special[0] if machine.gpu or len(special) == len(packages) else "onnxruntime"
@@ -91,17 +77,21 @@ def _clash(packages: list[str], machine: Machine, python: Interpreter) -> Check:
 
 def _cuda(state: str, messages: str, machine: Machine, python: Interpreter) -> Iterator[Check]:
     """Judge the CUDA provider: ``absent``, ``runs``, or what went wrong."""
+    name = "onnxruntime cuda"
     if state == "runs":
-        yield Check("cuda", "ok", f"ONNX Runtime runs on {machine.gpu or 'the GPU'}")
+        yield Check(name, "ok", f"ONNX Runtime runs on {machine.gpu or 'the GPU'}")
+    elif state == "absent" and machine.gpu and python.locate("tensorrt") is not None:
+        yield Check(name, "info", "ONNX Runtime is built for CPUs; networks run on the GPU through TensorRT")
     elif state == "absent" and machine.gpu:
-        yield Check(
-            "cuda", "problem", f"{machine.gpu} is not used: ONNX Runtime is built for CPUs", _gpu_build(machine, python)
-        )
+        detail = f"{machine.gpu} is not used: ONNX Runtime is built for CPUs"
+        # JetPack's own way to the GPU is TensorRT, whose check says how to get it.
+        status: Literal["info", "problem"] = "info" if machine.jetson else "problem"
+        yield Check(name, status, detail, _gpu_build(machine, python))
     elif state != "absent" and machine.gpu:
         detail = f"ONNX Runtime's CUDA provider does not work: {_reason(state, messages)}"
-        yield Check("cuda", "problem", detail, f"{_gpu_build(machine, python)}; until then use --device cpu")
+        yield Check(name, "problem", detail, f"{_gpu_build(machine, python)}; until then use --device cpu")
     elif state != "absent":
-        yield Check("cuda", "info", "ONNX Runtime is built for CUDA, but there is no NVIDIA GPU: the CPU is used")
+        yield Check(name, "info", "ONNX Runtime is built for CUDA, but there is no NVIDIA GPU: the CPU is used")
 
 
 def _gpu_build(machine: Machine, python: Interpreter) -> str:

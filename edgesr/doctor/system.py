@@ -1,4 +1,4 @@
-"""Checks of Python, the processor, JetPack and the memory."""
+"""Checks of Python, the processor and JetPack."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from edgesr.doctor.check import Check, dotted, new_venv
 from edgesr.doctor.interpreter import Interpreter
 
 PYTHONS = ((3, 10), (3, 13))
-LEAST_MEMORY = 2 << 30
 
 
 def check_python(machine: Machine, python: Interpreter, root: Path) -> Iterator[Check]:
@@ -56,16 +55,6 @@ def check_jetpack(machine: Machine, python: Interpreter, root: Path) -> Iterator
             yield Check("jetpack", "problem", detail, new_venv(python, f"/usr/bin/python{dotted(pack.python)}"))
         else:
             yield Check("jetpack", "ok", detail)
-
-
-def check_memory(machine: Machine, python: Interpreter, root: Path) -> Iterator[Check]:
-    """Check the free memory."""
-    free, total = (f"{size / (1 << 30):.1f} GiB" for size in (machine.memory_available, machine.memory_total))
-    if machine.memory_available < LEAST_MEMORY:
-        remedy = "close other programs, raise the container's limit, or use --model cxr-x4-fast"
-        yield Check("memory", "problem", f"{free} free of {total}, less than 2 GiB", remedy)
-    else:
-        yield Check("memory", "ok", f"{free} free of {total}")
 
 
 def _chip(jetson: Jetson) -> str:

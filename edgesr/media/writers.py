@@ -102,4 +102,7 @@ def _has_encoder() -> bool:
     from edgesr.device import this_machine
 
     jetson = this_machine().jetson
-    return jetson is not None and "Orin Nano" not in jetson.model
+    if jetson is None:
+        return False
+    # The module decides; boards of other makers carry the model of NVIDIA's carrier.
+    return "Orin Nano" not in (jetson.module.name if jetson.module else jetson.model)
