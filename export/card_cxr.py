@@ -156,7 +156,8 @@ def _training(training: dict[str, Any]) -> str:
     data = training["data"]
     return (
         f"{data['name']}. Provider: {data['provider']}, [{data['link']}]({data['link']}). {data['citation']}. "
-        f"Licence: {data['licence']}. Split: {data['split']}. {training['perceptual_loss']}.\n\n"
+        f"Licence: {data['licence']}. Split: {data['split']}. In a tenth of the crops instead: {data['photographs']}. "
+        f"{training['perceptual_loss']}.\n\n"
         f"`{training['command']}`: {training['steps']} steps of {training['recipe']['batch']} crops, seed "
         f"{training['recipe']['seed']}, {training['date']}, {training['hardware']}, torch {training['torch']}. "
         f"{training['note']}"

@@ -26,6 +26,7 @@ TRAINING_DATA = {
     "Classification and Localization of Common Thorax Diseases, CVPR 2017",
     "link": "https://nihcc.app.box.com/v/ChestXray-NIHCC",
     "licence": "no restrictions on use; link the download site, cite the paper, acknowledge the NIH Clinical Center",
+    "photographs": "24 Kodak PhotoCD pictures, released by the Eastman Kodak Company for unrestricted usage",
     "split": "by patient; validation 91 radiographs of 64 other patients; Hannover (CC BY 3.0) for validation only",
 }
 PERCEPTUAL_LOSS = "LPIPS v0.1 squeeze for training, LPIPS v0.1 alex for judging (Zhang et al. 2018, BSD-2-Clause)"

@@ -41,19 +41,30 @@ class CxrSuperResolution(nn.Module):
 
         ``image`` is ``(N, 1, H, W)`` in [0, 1], ``degradation`` ``(N, 3)`` or ``(1, 3)`` the shares of `DEGRADATIONS`.
         """
-        stem = self.stem(image - 0.5) + self.stem_bias(degradation)
-        body, fork = stem, stem
-        for index, block in enumerate(self.body):
-            if index == len(self.body) - len(self.branch):
-                fork = body.detach()
-            body = block(body, degradation)
+        stem, fork, body = self._bodies(image, degradation)
         correction, *rest = self.tails[0](body + stem).split(1, dim=1)
         if self.branch:
+            fork = fork.detach()
             for block in self.branch:
                 fork = block(fork, degradation)
             rest = self.tails[1](fork + stem.detach()).split(1, dim=1)
         detail, log_scale = rest
         return Heads(self.upsample(image) + correction, detail, log_scale)
+
+    def mean(self, image: Tensor, degradation: Tensor) -> Tensor:
+        """Return the mean of `heads` alone: training it needs nothing of the branch."""
+        stem, _, body = self._bodies(image, degradation)
+        return self.upsample(image) + self.tails[0](body + stem)[:, :1]
+
+    def _bodies(self, image: Tensor, degradation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the features of the stem, those that the branch leaves with, and those of the whole body."""
+        stem = self.stem(image - 0.5) + self.stem_bias(degradation)
+        body, fork = stem, stem
+        for index, block in enumerate(self.body):
+            if index == len(self.body) - len(self.branch):
+                fork = body
+            body = block(body, degradation)
+        return stem, fork, body
 
     def mean_parameters(self) -> list[nn.Parameter]:
         """Return what only the mean trains: nothing where the detail shares all blocks."""

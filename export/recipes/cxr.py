@@ -42,7 +42,7 @@ class Recipe:
     warmup: int = 100
     weight_decay: float = 1e-4
     average: float = 0.997
-    squared_weight: float = 5.0
+    squared_weight: float = 12.0
     scale_weight: float = 0.003
     measurement_weight: float = 0.2
     doubt: float = 0.2
@@ -53,7 +53,7 @@ class Recipe:
 
 
 RECIPES = {
-    "cxr-x4": replace(Recipe(), mean_share=0.64),
+    "cxr-x4": replace(Recipe(), mean_share=0.75),
     "cxr-x4-fast": replace(Recipe(), steps=12000, learning_rate=2e-3),
 }
 
@@ -72,7 +72,12 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay
         )
-        self.sampler = CropSampler(read_folder(data / "cxr" / "train").values(), Mixture(), recipe.seed)
+        self.sampler = CropSampler(
+            read_folder(data / "cxr" / "train").values(),
+            Mixture(),
+            recipe.seed,
+            natural=read_folder(data / "natural" / "kodak").values(),
+        )
         self.downscalers = Downscalers()
         self.lpips = Lpips("squeeze", lpips)
         self.step = 0
@@ -104,21 +109,25 @@ class Trainer:
     def _losses(self, low: Tensor, high: Tensor, kinds: Tensor, sharpen: bool) -> dict[str, Tensor]:
         recipe = self.recipe
         shares = self._shares(kinds)
-        mean, detail, log_scale = self.network.heads(low.contiguous(memory_format=torch.channels_last), shares)
-        sharp = self.network.filter(mean.detach() + detail, low)
-        mean = self.network.filter(mean, low)
-        scale = CxrSuperResolution.laplace_scale(log_scale)
-        error = ((mean - high).abs() + (sharp - high).abs()).detach() / 2
+        image = low.contiguous(memory_format=torch.channels_last)
+        if sharpen:
+            mean, detail, log_scale = self.network.heads(image, shares)
+        else:
+            mean = self.network.mean(image, shares)
+        unfiltered, mean = mean.detach(), self.network.filter(mean, low)
         terms = {
             "mean": losses.charbonnier(mean, high),
             "mean squared": recipe.squared_weight * functional.mse_loss(mean, high),
-            "scale": recipe.scale_weight * losses.laplace_likelihood(error, scale),
             "measurement": recipe.measurement_weight * losses.measurement(self.downscalers, mean, low, kinds),
         }
         if sharpen:
+            sharp = self.network.filter(unfiltered + detail, low)
+            scale = CxrSuperResolution.laplace_scale(log_scale)
+            error = ((mean - high).abs() + (sharp - high).abs()).detach() / 2
             y, x = (int(v) for v in torch.randint(0, high.shape[-1] - recipe.lpips_side + 1, (2,)))
             window = (..., slice(y, y + recipe.lpips_side), slice(x, x + recipe.lpips_side))
             terms |= {
+                "scale": recipe.scale_weight * losses.laplace_likelihood(error, scale),
                 "sharp": losses.charbonnier(sharp, high),
                 "lpips": recipe.lpips_weight * self.lpips(sharp[window], high[window]).mean(),
                 "sharp measurement": recipe.measurement_weight
