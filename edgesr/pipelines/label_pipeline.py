@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
-from types import TracebackType
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
@@ -21,14 +20,13 @@ from edgesr.model.package import ModelPackage
 from edgesr.model.schema import suggest
 from edgesr.pipelines.label_network import LabelNetwork
 from edgesr.pipelines.label_result import LabelResult
+from edgesr.pipelines.loaded import LoadedModel, milliseconds_since
 from edgesr.pipelines.network import Timings
 from edgesr.pipelines.prepare import Placement, prepare
 from edgesr.pipelines.sources import Sources, read_sources
-from edgesr.pipelines.workers import Workers
 from edgesr.types import Array, FloatArray
 
 R = TypeVar("R", bound=LabelResult)
-_Self = TypeVar("_Self", bound="LabelPipeline[Any]")
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Thresholds:
     top_k: int
 
 
-class LabelPipeline(ABC, Generic[R]):
+class LabelPipeline(LoadedModel, Generic[R]):
     """A model on a device that labels pictures: call it with one. Thread-safe.
 
     ``color`` is the order of colour pictures passed in, ``"rgb"`` or ``"bgr"``. Further keywords are thresholds of the
@@ -61,33 +59,12 @@ class LabelPipeline(ABC, Generic[R]):
         network: Path | None = None,
         **thresholds: Any,
     ) -> None:
-        if color not in ("rgb", "bgr"):
-            raise UsageError(f"color must be 'rgb' or 'bgr', got {color!r}")
+        super().__init__(package, backend, color=color)
         if package.descriptor.task != self.task:
             raise ModelError(f"model {package.descriptor.name} has task {package.descriptor.task!r}, not {self.task!r}")
-        self.descriptor = package.descriptor
-        self.package = package
-        self._color = color
-        self._backend = backend
         declared = package.descriptor.prediction
         self._thresholds = self._resolve(thresholds, Thresholds(declared.score, declared.nms, declared.top_k))
         self._network = LabelNetwork(package, backend, network)
-        self._workers = Workers()
-
-    @property
-    def backend(self) -> Backend:
-        """The runtime that runs the networks."""
-        return self._backend
-
-    @property
-    def device(self) -> str:
-        """Runtime and device, e.g. ``onnxruntime:cpu``."""
-        return self._backend.name
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a user should know about this model."""
-        return self.package.notes
 
     @property
     def digest(self) -> str:
@@ -126,14 +103,10 @@ class LabelPipeline(ABC, Generic[R]):
         timings.pre += perf_counter() - start
         outputs = self._run(values, placement, timings)
         fields = self._decode(outputs, placement, settings)
-        total = perf_counter() - start
-        stages = asdict(timings)
-        milliseconds = {name: seconds * 1e3 for name, seconds in stages.items()}
-        milliseconds |= {"post": max(0.0, total - sum(stages.values())) * 1e3, "total": total * 1e3}
         return self._result(
             **fields,
             names=self.names,
-            timings=milliseconds,
+            timings=milliseconds_since(start, timings),
             meta={"source": source, **self.meta(**thresholds)},
             picture=pixels,
             metadata=metadata or Metadata(format="PNG"),
@@ -170,25 +143,8 @@ class LabelPipeline(ABC, Generic[R]):
             **{name: settings[name] for name in self.options},
         }
 
-    def close(self) -> None:
-        """Finish submitted pictures and free the network; closing twice is allowed."""
-        self._workers.close()
+    def _free(self) -> None:
         self._network.close()
-        self._backend.close()
-
-    def __enter__(self: _Self) -> _Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def swapped(self, pixels: Array) -> Array:
-        """Convert ``(H, W, C)`` between RGB and the pipeline's colour order."""
-        if self._color == "rgb" or pixels.shape[2] < 3:
-            return pixels
-        return np.concatenate([pixels[..., 2::-1], pixels[..., 3:]], axis=2)
 
     def _resolve(self, given: dict[str, Any], defaults: Thresholds) -> Thresholds:
         values = asdict(defaults)

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import asdict
 from time import perf_counter
-from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any
 
 import numpy as np
 
-from edgesr.engines.base import Backend
 from edgesr.errors import AccuracyError, UsageError
 from edgesr.image import Metadata
 from edgesr.image.convert import check_pixels
 from edgesr.image.resample import Kernel
-from edgesr.model.package import ModelPackage
 from edgesr.pipelines.bands import Band
+from edgesr.pipelines.loaded import LoadedModel, milliseconds_since
 from edgesr.pipelines.network import Timings
 from edgesr.pipelines.result import Result
 from edgesr.pipelines.sources import Sources, read_sources
-from edgesr.pipelines.workers import Workers
 from edgesr.types import Array, FloatArray
 
-_Self = TypeVar("_Self", bound="PicturePipeline")
 
-
-class PicturePipeline(ABC):
+class PicturePipeline(LoadedModel):
     """A model on a device that makes pictures of pictures; thread-safe.
 
     ``color`` names the order of colour pictures that are passed in and returned, ``"rgb"`` or ``"bgr"``.
@@ -39,34 +33,10 @@ class PicturePipeline(ABC):
     is_generative = False
     """Whether pictures are drawn, so that each must be measured against its input."""
 
-    def __init__(self, package: ModelPackage, backend: Backend, *, color: Literal["rgb", "bgr"] = "rgb") -> None:
-        if color not in ("rgb", "bgr"):
-            raise UsageError(f"color must be 'rgb' or 'bgr', got {color!r}")
-        self.descriptor = package.descriptor
-        self.package = package
-        self._color = color
-        self._backend = backend
-        self._workers = Workers()
-
     @property
     def scale(self) -> int:
         """Enlargement in each direction."""
         return self.descriptor.scale
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a user should know about this model, such as what was inferred about a bare ONNX file."""
-        return self.package.notes
-
-    @property
-    def backend(self) -> Backend:
-        """The runtime that runs the networks."""
-        return self._backend
-
-    @property
-    def device(self) -> str:
-        """Runtime and device, e.g. ``onnxruntime:cpu``."""
-        return self._backend.name
 
     @property
     def extra_outputs(self) -> tuple[str, ...]:
@@ -93,10 +63,6 @@ class PicturePipeline(ABC):
     @abstractmethod
     def kernels(self, **controls: Any) -> tuple[Kernel, ...]:
         """Return the downscalers that may have made the input; the result is measured against the best of them."""
-
-    @abstractmethod
-    def _free(self) -> None:
-        """Free the networks."""
 
     def __call__(self, image: Array, **controls: Any) -> Array:
         """Restore one picture: numpy ``(H, W)`` or ``(H, W, C)``, C in grey, grey+alpha, colour, colour+alpha.
@@ -125,7 +91,7 @@ class PicturePipeline(ABC):
         ``Result.save``, ``source`` names the picture in ``Result.meta``. An exception raised by ``on_tile`` cancels.
         """
         start = perf_counter()
-        pixels = self._swapped(check_pixels(image))
+        pixels = self.swapped(check_pixels(image))
         timings = Timings()
         h, w, c = pixels.shape
         out: Array = np.empty((h * self.scale, w * self.scale, c), pixels.dtype)
@@ -141,15 +107,11 @@ class PicturePipeline(ABC):
             for role, values in band.extra.items():
                 extra.setdefault(role, []).append(values)
             y = rows.stop
-        out = self._swapped(out)
-        total = perf_counter() - start
-        stages = asdict(timings)
-        milliseconds = {name: seconds * 1e3 for name, seconds in stages.items()}
-        milliseconds |= {"post": max(0.0, total - sum(stages.values())) * 1e3, "total": total * 1e3}
+        out = self.swapped(out)
         result = Result(
             image=out if image.ndim == 3 else out[..., 0],
             std=bound,
-            timings=milliseconds,
+            timings=milliseconds_since(start, timings),
             meta={"source": source, **self.meta(**controls)},
             source=image,
             metadata=metadata or Metadata(format="PNG"),
@@ -167,7 +129,7 @@ class PicturePipeline(ABC):
         """
         results = (
             self.restore(
-                self._swapped(item.pixels) if item.path else item.pixels,
+                self.swapped(item.pixels) if item.path else item.pixels,
                 metadata=item.metadata,
                 source=item.name,
                 **options,
@@ -192,26 +154,6 @@ class PicturePipeline(ABC):
             "degradation": (descriptor.degradation or {}).get("kernel"),
             "controls": self.settings(**controls),
         }
-
-    def close(self) -> None:
-        """Finish submitted pictures and free the networks; closing twice is allowed."""
-        self._workers.close()
-        self._free()
-        self._backend.close()
-
-    def __enter__(self: _Self) -> _Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _swapped(self, pixels: Array) -> Array:
-        """Convert ``(H, W, C)`` between RGB and the pipeline's colour order."""
-        if self._color == "rgb" or pixels.shape[2] < 3:
-            return pixels
-        return np.concatenate([pixels[..., 2::-1], pixels[..., 3:]], axis=2)
 
 
 def check_residual(found: float | None, allowed: float, what: str) -> None:
