@@ -101,7 +101,7 @@ def typed_networks(network: Network, precisions: Sequence[Precision] = PRECISION
                     ranges,
                     network.calibration.feeds,
                     Options(),
-                    evaluate=lambda it: _compare(network, it, emulated(it.graph)),
+                    evaluate=lambda it, only=None: _compare(network, it, emulated(it.graph), only),
                     thresholds=thresholds,
                 )
                 choice = search.mixed(precision)
@@ -136,10 +136,10 @@ def _share(typed: Typed) -> float:
     return max(shares, default=0.0)
 
 
-def _compare(network: Network, typed: Typed, graph: Graph) -> Verdict:
+def _compare(network: Network, typed: Typed, graph: Graph, only: str | None = None) -> Verdict:
     if isinstance(network.proof, TensorProof):
         return network.proof.compare(graph)
-    return network.proof.compare(replace(typed, graph=graph))
+    return network.proof.compare(replace(typed, graph=graph), only)
 
 
 def _thresholds(network: Network, precision: Precision) -> Thresholds:

@@ -105,7 +105,7 @@ class _Outcome:
         self._work = work
         self._proof = proof
         self._choice = choice
-        as_run = work.compare(choice.typed, choice.typed.graph)
+        as_run = choice.verdict if choice.typed.half is None else work.compare(choice.typed, choice.typed.graph)
         self._typed = embedded(choice.typed, package, proof, arguments)
         self._record = {
             "calibration": calibration,

@@ -57,15 +57,15 @@ class Work:
             raise ModelError(f"{self._graph.source}: --auto found nothing to choose from")
         return choice
 
-    def evaluate(self, typed: Typed) -> Verdict:
-        """Compare a network with FP32, with FP16 rounded as it is stored."""
-        return self.compare(typed, emulated(typed.graph))
+    def evaluate(self, typed: Typed, only: str | None = None) -> Verdict:
+        """Compare a network with FP32, with FP16 rounded as it is stored; ``only`` on the picture of that name."""
+        return self.compare(typed, emulated(typed.graph), only)
 
-    def compare(self, typed: Typed, graph: Graph) -> Verdict:
+    def compare(self, typed: Typed, graph: Graph, only: str | None = None) -> Verdict:
         """Compare a network, or what imitates it, with FP32."""
         if isinstance(self._proof, TensorProof):
             return self._proof.compare(graph)
-        return self._proof.compare(replace(typed, graph=graph))
+        return self._proof.compare(replace(typed, graph=graph), only)
 
     def layers(self, typed: Typed, engine: EngineBuild | None = None) -> dict[str, Comparison]:
         """Compare the layers of a network with FP32, and those of its engine where there is one."""

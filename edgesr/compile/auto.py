@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from edgesr.compile.feeds import Feed
 from edgesr.compile.gate import Thresholds, Verdict
@@ -14,9 +15,6 @@ from edgesr.compile.ranges import Ranges
 from edgesr.compile.sensitivity import LayerLoss, fewest_skips, sweep
 from edgesr.compile.typed import Options, Precision, Typed, convert, cost
 from edgesr.errors import AccuracyError, BuildError, ModelError
-
-Evaluate = Callable[[Typed], Verdict]
-"""Compare a typed network with FP32 through the whole pipeline."""
 
 Rank = Callable[[Typed], float]
 """Return the milliseconds that a network takes, measured; raise BuildError or AccuracyError for one that cannot be."""
@@ -51,6 +49,13 @@ class Choice:
     """Precisions that passed here and could not be measured, with the reason."""
 
 
+class Evaluate(Protocol):
+    """Compares a typed network with FP32 through the whole pipeline."""
+
+    def __call__(self, typed: Typed, only: str | None = None, /) -> Verdict:
+        """Compare on all pictures, or on the one that an entry of an earlier verdict names."""
+
+
 class Search:
     """Tries networks of one model and remembers what came out."""
 
@@ -82,6 +87,11 @@ class Search:
             typed = convert(self._graph, self._ranges, precision, self._options, skip=skip)
             if typed.quantized is not None and not typed.quantized.quantized:
                 return False
+            if found:  # most that fail do so on the picture that was the worst before
+                worst = found[()][1].worst[0]
+                first = self._evaluate(typed, worst)
+                if first.failures(replace(self._thresholds, min_agreement=None)):
+                    return self._note(typed, first, len(skip))
             found[tuple(skip)] = (typed, self._evaluate(typed))
             return self._note(typed, found[tuple(skip)][1], len(skip))
 

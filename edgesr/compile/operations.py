@@ -80,7 +80,7 @@ class Operations:
 
 def count_operations(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> Operations:
     """Count one run with inputs of ``shapes``; inputs that are left out have fixed shapes."""
-    sized = _with_shapes(graph, shapes)
+    sized = with_shapes(graph, shapes)
     elements = {name: math.prod(shape) for name, shape in sized.shapes.items() if all(n >= 0 for n in shape)}
     nodes, unknown = [], []
     for node in sized.nodes:
@@ -112,7 +112,8 @@ def _others(graph: Graph, node: NodeProto, elements: Mapping[str, int]) -> int:
     return made
 
 
-def _with_shapes(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
+def with_shapes(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
+    """Return the network for inputs of these shapes, with the shapes that follow; others keep theirs."""
     model = graph.copy()
     for value in model.graph.input:
         if value.name in shapes:

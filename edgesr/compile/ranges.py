@@ -13,6 +13,7 @@ from pathlib import Path
 from edgesr.compile.feeds import Feed, feeds_digest, run_network
 from edgesr.compile.graph import DOUBLE, FLOAT, HALF, Graph, expose
 from edgesr.compile.histogram import PERCENTILE, Histogram
+from edgesr.compile.operations import with_shapes
 from edgesr.engines import open_backend
 from edgesr.errors import ModelError
 from edgesr.model.atomic import replacing
@@ -20,8 +21,10 @@ from edgesr.model.cache import cache_folder
 from edgesr.types import Array
 
 _FORMAT = 3
-_GROUP = 64
-"""Tensors recorded in one run, so that memory holds a part of a large network's activations at a time."""
+_BYTES = 256 << 20
+"""Of the tensors recorded in one run, so that memory holds a part of a large network's activations at a time."""
+_UNKNOWN = _BYTES // 64
+"""Counted for a tensor whose shape is not known before it is run."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def record_ranges(graph: Graph, feeds: Sequence[Feed], *, on_step: Callable[[int
     for feed in feeds:
         for name in given:
             records[name].add(feed[name])
-    groups = [computed[start : start + _GROUP] for start in range(0, len(computed), _GROUP)]
+    groups = _groups(graph, computed, feeds[0])
     total, done = len(groups) * len(feeds), 0
     backend = open_backend("cpu")
     with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
@@ -91,6 +94,22 @@ def record_ranges(graph: Graph, feeds: Sequence[Feed], *, on_step: Callable[[int
     ranges = Ranges({name: record.result() for name, record in records.items()}, len(feeds), digest)
     _write(place, ranges)
     return ranges
+
+
+def _groups(graph: Graph, names: Sequence[str], feed: Feed) -> list[list[str]]:
+    """Divide tensors, in their order, into groups that fit into memory together."""
+    shapes = with_shapes(graph, {name: feed[name].shape for name in graph.inputs}).shapes
+    groups: list[list[str]] = []
+    room = 0
+    for name in names:
+        shape = shapes.get(name)
+        size = 4 * math.prod(shape) if shape is not None and all(n >= 0 for n in shape) else _UNKNOWN
+        if not groups or size > room:
+            groups.append([])
+            room = _BYTES
+        groups[-1].append(name)
+        room -= size
+    return groups
 
 
 class _Record:

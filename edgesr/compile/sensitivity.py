@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,15 @@ import numpy as np
 from edgesr.compile.feeds import Feed, run_copies, run_network
 from edgesr.compile.graph import FLOAT, HALF, Graph
 from edgesr.compile.int8 import QuantizeOptions, quantizable, to_int8
+from edgesr.compile.operations import count_operations
 from edgesr.compile.ranges import Ranges
 from edgesr.engines import open_backend
 from edgesr.types import Array
 
 _FEEDS = 4
+_PRODUCTS = 500 * 10**9
+"""Multiply-adds of a whole sweep: half a minute to a minute of one CPU core. Large networks are swept on fewer feeds,
+and larger ones in groups of layers that follow each other."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,8 @@ class LayerLoss:
 
     name: str
     decibels: float
+    together: int = 1
+    """Layers that were quantised with it, it included: more than one in networks too large for a run per layer."""
 
 
 def sweep(
@@ -35,21 +42,22 @@ def sweep(
     *,
     on_step: Callable[[int, int], None] | None = None,
 ) -> tuple[LayerLoss, ...]:
-    """Quantise one layer at a time and return all layers, the one that loses most first.
+    """Quantise one layer, or one group of layers, at a time and return all layers, the one that loses most first.
 
-    ``on_step`` is told the number of finished layers and of all.
+    ``on_step`` is told the number of finished runs and of all.
     """
-    layers, _ = quantizable(graph, ranges, options)
-    chosen = spread(feeds, _FEEDS)
+    layers = list(quantizable(graph, ranges, options)[0])
+    groups, count = _planned(graph, layers, feeds)
+    chosen = spread(feeds, count)
     backend = open_backend("cpu")
     found = []
     with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
         place = Path(folder)
         pictures = [name for name in graph.outputs if graph.types.get(name) in (FLOAT, HALF)]
         expected = run_copies(backend, graph.bytes(), chosen, place)
-        for index, name in enumerate(layers):
+        for index, group in enumerate(groups):
             alone = QuantizeOptions(
-                calibrator=options.calibrator, skip=[other for other in layers if other != name], residual=False
+                calibrator=options.calibrator, skip=[other for other in layers if other not in group], residual=False
             )
             quantized, _ = to_int8(graph, ranges, alone)
             runs = run_network(backend, quantized.bytes(), chosen, place)
@@ -58,10 +66,19 @@ def sweep(
                 for run, reference in zip(runs, expected, strict=True)
                 for output in pictures
             ]
-            found.append(LayerLoss(name, min(ratios)))
+            found += [LayerLoss(name, min(ratios), len(group)) for name in group]
             if on_step is not None:
-                on_step(index + 1, len(layers))
-    return tuple(sorted(found, key=lambda loss: (loss.decibels, loss.name)))
+                on_step(index + 1, len(groups))
+    return tuple(sorted(found, key=lambda loss: loss.decibels))
+
+
+def _planned(graph: Graph, layers: list[str], feeds: Sequence[Feed]) -> tuple[list[list[str]], int]:
+    """Return the groups of layers and the number of feeds that the arithmetic of a sweep allows."""
+    shapes = {name: feeds[0][name].shape for name in graph.inputs}
+    products = max(sum(node.products for node in count_operations(graph, shapes).nodes), 1)
+    count = max(1, min(_FEEDS, _PRODUCTS // (products * max(len(layers), 1))))
+    size = math.ceil(products * len(layers) / _PRODUCTS)
+    return [layers[start : start + size] for start in range(0, len(layers), max(size, 1))], count
 
 
 def fewest_skips(order: Sequence[LayerLoss], passes: Callable[[Sequence[str]], bool]) -> tuple[str, ...] | None:

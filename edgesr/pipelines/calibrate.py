@@ -21,7 +21,9 @@ from edgesr.errors import AccuracyError, InputError
 from edgesr.image.convert import from_float, to_float
 from edgesr.model import ModelDescriptor, ModelPackage, open_package
 from edgesr.model.probing import smooth_picture
+from edgesr.model.rules import NETWORK
 from edgesr.pipelines.compiled import for_profile
+from edgesr.pipelines.crops import middle_crop, representative_crops
 from edgesr.pipelines.restore import Restorer
 from edgesr.pipelines.sources import find_pictures, read_sources
 from edgesr.types import Array
@@ -29,6 +31,9 @@ from edgesr.types import Array
 PICTURES = 16
 SIDE = 64
 """Pictures are cut to their middle of this many pixels, enough for the statistics of a layer."""
+_TILES = 8
+_TILES_OF_PICTURE = 4
+"""Of networks with tiles of one size: at most so many tiles of a picture, and in all, or one of every picture."""
 _WHOLE = 256
 """Side of drawn pictures for networks that see whole pictures."""
 
@@ -38,8 +43,9 @@ def calibration_pictures(
 ) -> tuple[list[Picture], str]:
     """Return pictures of ``folder``, or the package's golden input, or drawn ones; and a sentence that says which.
 
-    Pictures are cut to their middle of ``side`` pixels, None leaves them whole. The first comes once for every setting
-    of the model's controls, the others with the default.
+    Pictures are cut to their middle of ``side`` pixels, None leaves them whole; for a restoration whose tiles have one
+    size, to a few tiles that stand for them, so that each is one run. The first comes once for every setting of the
+    model's controls, the others with the default.
     """
     if folder is not None:
         paths = find_pictures(folder)
@@ -54,27 +60,25 @@ def calibration_pictures(
     else:
         items = [*_drawn(package.descriptor.input_channels, side or _WHOLE)]
         told = "drawn pictures, as none were given with --calib"
-    pictures = [Picture(name, pixels if side is None else _middle(pixels, side)) for name, pixels in items]
+    fixed = package.descriptor.size.fixed if package.descriptor.task == "restore" else None
+    if side is None:
+        pictures = [Picture(name, pixels) for name, pixels in items]
+    elif fixed is None:
+        pictures = [Picture(name, middle_crop(pixels, (side, side))) for name, pixels in items]
+    else:
+        count = max(min(_TILES // len(items), _TILES_OF_PICTURE), 1)
+        pictures = [
+            Picture(f"{name} at {place}", pixels)
+            for name, whole in items
+            for place, pixels in representative_crops(whole, fixed, count)
+        ]
+        told = f"{len(pictures)} tiles of {fixed[0]} x {fixed[1]} out of {told}"
     first = pictures[0]
     varied = [
         Picture(f"{first.name} ({', '.join(f'{k} {v}' for k, v in values.items())})", first.pixels, values)
         for values in _settings(package.descriptor)
     ]
     return [*pictures, *varied], told
-
-
-def record_feeds(
-    package: ModelPackage, pictures: Sequence[Picture], *, on_step: Callable[[int, int], None] | None = None
-) -> list[Feed]:
-    """Run pictures through a model in FP32 and return what its network was fed."""
-    recorder = FeedRecorder(open_backend("cpu"))
-    with Restorer(package, recorder) as restorer:
-        for index, picture in enumerate(pictures):
-            restorer(picture.pixels, **picture.settings)
-            if on_step is not None:
-                on_step(index + 1, len(pictures))
-        restorer(to_float(pictures[0].pixels))
-    return recorder.feeds
 
 
 class PictureProof:
@@ -89,16 +93,30 @@ class PictureProof:
     ) -> None:
         self._package = package
         self._pictures = list(pictures)
-        self.feeds = record_feeds(package, pictures, on_step=on_step)
-        with Restorer(package, open_backend("cpu")) as restorer:
-            self._expected = [_run(restorer, picture) for picture in self._pictures]
+        recorder = FeedRecorder(open_backend("cpu"))
+        self._expected: list[Array] = []
+        with Restorer(package, recorder) as restorer:
+            for picture in self._pictures:
+                self._expected.append(_run(restorer, picture))
+                if on_step is not None:
+                    on_step(len(self._expected), len(self._pictures))
+            self.feeds: list[Feed] = list(recorder.feeds)
+            if "quantum" in restorer.descriptor.parts[NETWORK].inputs:  # floats have none
+                for picture in self._pictures:
+                    restorer(picture.pixels, **picture.settings)
+                self.feeds = [*recorder.feeds[len(self.feeds) :], self.feeds[0]]
 
-    def compare(self, typed: Typed) -> Verdict:
-        """Run another form of the network through the whole pipeline and compare its pictures with those of FP32."""
+    def compare(self, typed: Typed, only: str | None = None) -> Verdict:
+        """Run another form of the network through the whole pipeline and compare its pictures with those of FP32.
+
+        ``only`` names one picture to compare on.
+        """
+        pairs = zip(self._pictures, self._expected, strict=True)
+        pictures, expected = zip(*(pair for pair in pairs if only in (None, pair[0].name)), strict=True)
         with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
             place = write_typed(Path(folder) / "candidate", self._package, typed, {})
             with Restorer(open_package(place), open_backend("cpu")) as restorer:
-                return compare_pictures(lambda picture: _run(restorer, picture), self._pictures, self._expected)
+                return compare_pictures(lambda picture: _run(restorer, picture), pictures, expected)
 
     def compare_engine(self, typed: Typed, backend: Backend, plan: Path, profile: Profile) -> Verdict:
         """Compare an engine of another form of the network with FP32, in tiles that it takes; closes ``backend``."""
@@ -174,12 +192,6 @@ def _settings(descriptor: ModelDescriptor) -> Iterator[dict[str, Any]]:
             for end in (control.minimum, control.maximum):
                 if end is not None and end != control.default[0]:
                     yield {name: end}
-
-
-def _middle(pixels: Array, side: int) -> Array:
-    h, w = pixels.shape[:2]
-    y, x = max(h - side, 0) // 2, max(w - side, 0) // 2
-    return np.ascontiguousarray(pixels[y : y + side, x : x + side])
 
 
 def _golden(package: ModelPackage, file: str) -> Array:

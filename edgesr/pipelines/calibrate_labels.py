@@ -70,11 +70,14 @@ class LabelProof:
                 "that it would be compared on; give pictures with objects with --calib"
             )
 
-    def compare(self, typed: Typed) -> Verdict:
-        """Run another form of the network through the whole pipeline and compare what it says with FP32."""
+    def compare(self, typed: Typed, only: str | None = None) -> Verdict:
+        """Run another form of the network through the whole pipeline and compare what it says with FP32.
+
+        ``only`` names one picture to compare on.
+        """
         with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
             package = open_package(write_typed(Path(folder) / "candidate", self._package, typed, {}))
-            return self._verdict(package, open_backend("cpu"))
+            return self._verdict(package, open_backend("cpu"), only=only)
 
     def compare_engine(self, typed: Typed, backend: Backend, plan: Path, profile: Profile) -> Verdict:
         """Compare an engine of another form of the network with FP32; closes ``backend``."""
@@ -86,18 +89,23 @@ class LabelProof:
         """Return the feed of the picture that an entry of a verdict names."""
         return self.feeds[self._names.index(name)]
 
-    def _verdict(self, package: ModelPackage, backend: Backend, network: Path | None = None) -> Verdict:
+    def _verdict(
+        self, package: ModelPackage, backend: Backend, network: Path | None = None, *, only: str | None = None
+    ) -> Verdict:
         recorder = FeedRecorder(backend, with_results=True, tensor=_picture(package))
         found: list[LabelResult] = []
         differences = []
         with self._open(package, recorder, network=network) as pipeline:
-            for index, picture in enumerate(self._pictures):
+            chosen = [index for index, name in enumerate(self._names) if only in (None, name)]
+            for index in chosen:
+                picture = self._pictures[index]
                 try:
                     found.append(pipeline(picture.pixels))
                 except BackendError:
                     return Verdict(((picture.name, _FAILED),))
                 differences.append((picture.name, self._difference(index, found[-1], (recorder.results or [])[-1])))
-        return Verdict(tuple(differences), agreement(self._names, found, self._expected))
+        names = [self._names[index] for index in chosen]
+        return Verdict(tuple(differences), agreement(names, found, [self._expected[index] for index in chosen]))
 
     def _difference(self, index: int, found: LabelResult, outputs: Mapping[str, Array]) -> Difference:
         expected = self._outputs[index]

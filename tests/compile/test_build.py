@@ -10,7 +10,7 @@ from edgesr.cli import main
 from edgesr.cli.main import build_parser
 from edgesr.compile.graph import FLOAT, HALF, Graph
 from edgesr.image import Picture, write
-from edgesr.model import ModelDescriptor, Part, Preprocessing, open_package, verify, write_package
+from edgesr.model import ModelDescriptor, Part, Preprocessing, SizeRequirements, open_package, verify, write_package
 from edgesr.pipelines.load import load
 from tests import networks
 from tests.compile import samples
@@ -65,7 +65,7 @@ def test_a_package_becomes_a_package_that_runs(capsys, tmp_path, package, pictur
     assert precision is not None
     assert precision["kind"] == said["kind"] == kind
     assert precision["made_from"] == open_package(package).digest
-    assert precision["calibration"]["runs"] == 4
+    assert precision["calibration"]["runs"] == 3
     assert str(tmp_path) not in typed.descriptor.to_json()
     assert precision["against_fp32"]["pictures"] == 3
     assert (precision.get("int8_layers") or ["none"]) == (["#1", "#2"] if "int8" in kind else ["none"]) or (
@@ -74,6 +74,32 @@ def test_a_package_becomes_a_package_that_runs(capsys, tmp_path, package, pictur
     picture = np.random.default_rng(0).random((20, 24)).astype(np.float32)
     with load(package) as reference, load(output) as candidate:
         assert np.abs(reference(picture) - candidate(picture)).max() < (0.05 if "int8" in kind else 1e-3)
+
+
+@pytest.mark.parametrize("sides", [(40, 48), (400, 480)])
+def test_small_fixed_tiles_cost_a_few_runs_however_large_the_pictures_are(capsys, tmp_path, sides):
+    network = networks.convolution_x(tmp_path / "n.onnx", depth=4, size=16)
+    descriptor = ModelDescriptor(
+        name="tiles",
+        version="1.0.0",
+        task="restore",
+        parts={"network": Part("network.onnx", "", {"image": "image"}, {"image": "upscaled"})},
+        scale=2,
+        input_channels=1,
+        output_channels=1,
+        input=Preprocessing(color="grey"),
+        size=SizeRequirements(fixed=(16, 16)),
+    )
+    package = write_package(tmp_path / "tiles.edgesr", descriptor, {"network.onnx": network})
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (*sides, 1), np.uint8)
+    for name in ("a.png", "b.png"):
+        write(folder / name, Picture((noise,)))
+    said = build(capsys, package, "--int8", "--calib", folder, "-o", tmp_path / "typed.edgesr", "--target", "onnx")
+    assert said["calibration"]["data"] == "8 tiles of 16 x 16 out of 2 of 2 pictures in pictures"
+    assert said["calibration"]["runs"] == said["against_fp32"]["pictures"] == 8
+    assert " at " in said["against_fp32"]["worst_picture"]
 
 
 def test_two_builds_give_the_same_bytes(capsys, tmp_path, package, pictures):

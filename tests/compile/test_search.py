@@ -40,7 +40,7 @@ def search(graph, tmp_path, **limits):
     data = samples.feeds()
     reference = samples.outputs(graph, data, tmp_path)
 
-    def evaluate(typed):
+    def evaluate(typed, only=None):
         runs = samples.outputs(emulated(typed.graph), data, tmp_path)
         pairs = zip(runs, reference, strict=True)
         worst = [samples.decibels(found["y"], expected["y"]) for found, expected in pairs]
