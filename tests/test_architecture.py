@@ -28,7 +28,7 @@ ALLOWED = {
     "compile": BASE | {"model", "image", "schedule", "device", "engines"},
     "pipelines": BASE | {"model", "image", "schedule", "device", "engines", "compile"},
     "bench": BASE | {"model", "image", "schedule", "device", "engines", "compile", "pipelines", "__init__"},
-    "tune": BASE | {"model", "image", "schedule", "device", "engines", "compile", "pipelines"},
+    "tune": BASE | {"model", "image", "schedule", "device", "engines", "pipelines", "bench"},
     "media": BASE | {"model", "image", "device", "pipelines"},
     "doctor": BASE | {"model", "image", "device", "engines", "media"},
     "cli": BASE

@@ -95,7 +95,6 @@ def _pairs(arguments: argparse.Namespace, package: ModelPackage) -> tuple[list[P
 
 
 def _search(arguments: argparse.Namespace, package: ModelPackage, pairs: list[Pair]) -> Found:
-    scorer = Scorer(Path(arguments.lpips) if arguments.lpips else None)
     with Spinner(quiet=arguments.json) as spinner:
         pipeline = load(
             package.path, arguments.device, threads=arguments.threads, note=spinner.note, tick=spinner.tick,
@@ -106,6 +105,7 @@ def _search(arguments: argparse.Namespace, package: ModelPackage, pairs: list[Pa
     done = planned = 0
     with ExitStack() as stack:
         stack.enter_context(pipeline)
+        scorer = stack.enter_context(Scorer(Path(arguments.lpips) if arguments.lpips else None))
         journal = stack.enter_context(Journal(facts, restart=arguments.restart))
         progress = stack.enter_context(Progress("evaluations", quiet=arguments.json))
         if len(journal) and not arguments.json:

@@ -32,7 +32,7 @@ def add_tune(commands: Any, parents: list[Parser]) -> None:
         "--side", type=whole(8, 4096), metavar="PIXELS",
         help="of the small pictures the middle of this side is taken (default: the package's tile)",
     )  # fmt: skip
-    group.add_argument("--lpips", type=filled, metavar="FILE", help="exported LPIPS network, for a further score")
+    group.add_argument("--lpips", type=filled, metavar="FILE", help="LPIPS network of `python -m export lpips`")
     group = tune.add_argument_group("budget of a picture (one or both)")
     group.add_argument("--max-evaluations", type=whole(1, 10_000), metavar="N", help="network evaluations")
     group.add_argument("--budget", type=_milliseconds, metavar="TIME", help="time on this device, e.g. 50ms or 1.5s")
