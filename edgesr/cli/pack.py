@@ -38,6 +38,10 @@ def execute(arguments: argparse.Namespace) -> int:
         raise UsageError("--fused and --size are for RESTORATION+TASK, two packages with one + between them")
     if arguments.size and not arguments.fused:
         raise UsageError("--size is for --fused; a chain of two engines takes pictures of any size")
+    if arguments.set and not arguments.fused:
+        raise UsageError(
+            "--set fixes a control in a graph; give --fused or --triton too, or set it when you run the model"
+        )
     if is_diffusion(arguments, arguments.onnx):
         package = packed_diffusion(arguments, output, name=name, version=version, fields=fields)
     elif both is not None:
@@ -77,7 +81,9 @@ def _chain(both: tuple[str, str], arguments: argparse.Namespace, output: Path, f
     from edgesr.pipelines.fuse_chain import fuse_chain
 
     size = None if arguments.size is None else (arguments.size[0], arguments.size[1])
-    return fuse_chain(output, restore, task, name=name, version=version, size=size)
+    return fuse_chain(
+        output, restore, task, name=name, version=version, size=size, controls=dict(arguments.set or []), say=note
+    )
 
 
 def _joined(fields: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,10 @@ def add_pack(commands: Any, parents: list[Parser]) -> None:
     group.add_argument(
         "--size", type=pair_of_sides, metavar="HxW", help="of pictures before the restoration (default: the networks')"
     )
+    pack.add_argument(
+        "--set", action="append", type=_setting, metavar="CONTROL=VALUE",
+        help="with --fused and --triton, value of a control such as fidelity=1 (default: the model's); repeatable"
+    )  # fmt: skip
     add_diffusion_files(pack, "latent diffusion, in place of ONNX")
     add_pack_options(pack)
     add_triton_options(pack)
@@ -74,3 +78,14 @@ def _role(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"expected ROLE=TENSOR such as timestep=t, got {text!r}")
     return role, name
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name or not value:
+        raise argparse.ArgumentTypeError(f"expected CONTROL=VALUE such as fidelity=1, got {text!r}")
+    try:
+        numbers = [float(part) for part in value.split(",")]
+    except ValueError:
+        return name, value
+    return name, numbers if len(numbers) > 1 else numbers[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from edgesr.cli.label_options import pair_of_sides
 from edgesr.cli.parser import Parser, filled, whole
@@ -15,7 +14,7 @@ _OF_PACKAGES = (
     "start_timestep", "latent_scale", "latent_shift", "trained_size", "degradation", "role", "task", "labels", "resize",
     "crop", "interpolation", "no_antialias", "mean", "std",
 )  # fmt: skip
-_OF_SERVERS = ("embed_io", "set", "max_batch", "instances", "warm_up", "force")
+_OF_SERVERS = ("embed_io", "max_batch", "instances", "warm_up", "force")
 
 
 def add_triton_options(pack: Parser) -> None:
@@ -25,10 +24,6 @@ def add_triton_options(pack: Parser) -> None:
         "--triton", type=filled, metavar="DIR", help="write the model (a name, package or .onnx) into DIR/NAME"
     )
     group.add_argument("--embed-io", choices=("uint8", "uint16"), help="pictures in and out (default: uint8)")
-    group.add_argument(
-        "--set", action="append", type=_setting, metavar="CONTROL=VALUE",
-        help="value of a control such as fidelity=1 (default: the model's); repeatable"
-    )  # fmt: skip
     group.add_argument(
         "--max-batch", type=whole(0, 1024), metavar="N", help="pictures in one run, 0 for no batches (default: 8)"
     )
@@ -52,14 +47,3 @@ def check_triton_options(arguments: argparse.Namespace) -> None:
         raise UsageError("--triton needs a model: edgesr pack MODEL --triton DIR")
     if not served and arguments.output is None:
         raise UsageError("the following arguments are required: -o/--output; see `edgesr pack --help`")
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name or not value:
-        raise argparse.ArgumentTypeError(f"expected CONTROL=VALUE such as fidelity=1, got {text!r}")
-    try:
-        numbers = [float(part) for part in value.split(",")]
-    except ValueError:
-        return name, value
-    return name, numbers if len(numbers) > 1 else numbers[0]

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from edgesr.compile.join import Assembly
 from edgesr.errors import UsageError
+from edgesr.image.resize import resize as resized
 from edgesr.model.descriptor import ModelDescriptor
 from edgesr.pipelines.prepare import Placement, normalised, place
 from edgesr.types import FloatArray
@@ -53,12 +54,18 @@ class Between:
         if placement is None:
             return image
         c = self.second.input_channels
-        if placement.resized != placement.picture:
+        if placement.resized != placement.picture and self._is_linear(placement):
             sizes = add.constant("between/sizes", [1, c, *placement.resized])
             image = add.node(
                 "Resize", [image, "", "", sizes], "between/resized", mode="linear",
                 coordinate_transformation_mode="half_pixel",
             )  # fmt: skip
+        elif placement.resized != placement.picture:
+            rows, columns = (
+                self._weights(n, target) for n, target in zip(placement.picture, placement.resized, strict=True)
+            )
+            image = add.node("MatMul", [image, add.constant("between/columns", columns.T.copy())], "between/wide")
+            image = add.node("MatMul", [add.constant("between/rows", rows), image], "between/resized")
         if placement.canvas != placement.resized:
             top, left = (-n for n in placement.offset)
             ends = (top + placement.canvas[0], left + placement.canvas[1])
@@ -68,6 +75,19 @@ class Between:
             ]
             image = add.node("Slice", [image, *bounds], "between/cropped")
         return image
+
+    def _is_linear(self, placement: Placement) -> bool:
+        """Tell whether ONNX's linear Resize does it; antialias changes nothing of pictures that are enlarged."""
+        rule = self.second.input.resize
+        is_enlarged = all(b >= a for a, b in zip(placement.picture, placement.resized, strict=True))
+        return rule is not None and rule.interpolation == "bilinear" and (is_enlarged or not rule.antialias)
+
+    def _weights(self, n: int, target: int) -> FloatArray:
+        """Return the host's own filter along one axis, float32 ``(target, n)``."""
+        rule = self.second.input.resize
+        assert rule is not None
+        unit = np.eye(n, dtype=np.float32)[..., np.newaxis]
+        return resized(unit, target, n, interpolation=rule.interpolation, antialias=rule.antialias)[..., 0]
 
     def _normalised(self, add: Assembly, image: str) -> str:
         """Multiply and add once; both are taken from what the host does to black and to white."""
@@ -82,23 +102,32 @@ class Between:
 
 def between(first: ModelDescriptor, second: ModelDescriptor, size: tuple[int, int] | None) -> Between:
     """Say what happens between two networks for pictures of ``size``, None for any; raise UsageError for the rest."""
-    resize, needs = second.input.resize, second.size
+    needs = second.size
     if size is None:
-        if resize is not None or second.input.crop is not None or needs.multiple > 1 or needs.fixed is not None:
+        if (
+            second.input.resize is not None
+            or second.input.crop is not None
+            or needs.multiple > 1
+            or needs.fixed is not None
+        ):
             raise UsageError(
                 f"model {second.name} brings every picture to its own size; say with --size HxW how large pictures "
                 f"before {first.name} are"
+            )
+        if first.size.multiple > 1:
+            raise UsageError(
+                f"model {first.name} takes sides that are multiples of {first.size.multiple}; say with --size HxW how "
+                "large pictures are"
             )
         return Between(first, second, None)
     enlarged = (size[0] * first.scale, size[1] * first.scale)
     placement = place(second, *enlarged)
     shown = f"{enlarged[0]}x{enlarged[1]}"
-    if placement.resized != enlarged and (
-        resize is None or resize.antialias or resize.interpolation != "bilinear" or second.task != "classify"
-    ):
+    if placement.resized != enlarged and second.task == "detect":
         raise UsageError(
             f"model {second.name} resizes the {shown} of {first.name} to {placement.resized[0]}x"
-            f"{placement.resized[1]}, which is not done in a graph; pack it with --resize none, or say another --size"
+            f"{placement.resized[1]}, which no fused graph tells its boxes; pack it with --resize none, or say another "
+            "--size"
         )
     is_cropped = placement.canvas[0] <= placement.resized[0] and placement.canvas[1] <= placement.resized[1]
     if placement.canvas != placement.resized and not (is_cropped and second.task == "classify"):

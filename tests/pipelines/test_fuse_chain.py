@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from edgesr.errors import UsageError
 from edgesr.model import ModelPackage, pack
@@ -65,6 +66,67 @@ def test_a_fused_classifier_crops_and_normalises_in_the_graph(make: Make, enlarg
     assert fused.names == chain.names == tuple(RGB)
 
 
+@pytest.mark.parametrize(
+    ("size", "rule"),
+    [((6, 7), {}), ((24, 30), {}), ((24, 30), {"interpolation": "bicubic"}), ((9, 7), {"antialias": False})],
+    ids=["enlarged", "made small", "cubic", "not antialiased"],
+)
+def test_pictures_are_resized_in_the_graph_with_the_hosts_filter(make: Make, enlarger, tmp_path, size, rule) -> None:
+    network = networks.color_classifier(tmp_path / "c.onnx", side=16)
+    resize = {"resize": {"rule": "short-side", "size": [20], **rule}, "crop": [16, 16]}
+    classifier = make(network, task="classify", labels=RGB, input={**IMAGENET, **resize})
+    chain, fused = both(tmp_path, enlarger, classifier, picture(*size), size=size)
+    np.testing.assert_allclose(fused.scores, chain.scores, rtol=1e-4)
+
+
+def test_a_fused_segmentation_of_resized_pictures_finds_the_same_regions(make: Make, enlarger, tmp_path) -> None:
+    network = networks.color_segmenter(tmp_path / "s.onnx", stride=4)
+    resize = {"resize": {"rule": "short-side", "size": [24]}}
+    segmenter = make(network, task="segment", labels=["none", *RGB], input={**IMAGENET, **resize})
+    chain, fused = both(tmp_path, enlarger, segmenter, picture(16, 24), size=(16, 24))
+    assert (chain.mask.shape, fused.mask.shape) == ((32, 48), (16, 24))
+    assert (chain.mask[::2, ::2] == fused.mask).mean() > 0.9
+    assert len(np.unique(fused.mask)) > 1
+
+
+def test_controls_of_the_restoration_are_fixed_in_the_graph(make: Make, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Resize", ["x", "", "factors"], ["large"], mode="nearest"),
+        helper.make_node("Add", ["light", "quantum"], ["added"]),
+        helper.make_node("Mul", ["large", "added"], ["y"]),
+    ]
+    inputs = [networks.tensor("x", 1, 3, "h", "w"), networks.tensor("light", 1), networks.tensor("quantum", 1)]
+    factors = {"factors": np.array([1, 1, 2, 2], np.float32)}
+    outputs = [networks.tensor("y", 1, 3, "h2", "w2")]
+    part = {"inputs": {"image": "x", "light": "light", "quantum": "quantum"}, "outputs": {"image": "y"}}
+    control = {"default": [0.5], "minimum": 0, "maximum": 1, "choices": {"dark": [0.25]}}
+    restore = make(
+        networks.save(tmp_path / "lit.onnx", nodes, inputs, outputs, factors),
+        parts={"network": part}, controls={"light": control}, scale=2, input={"range": [0, 1]}, output_range=[0, 1],
+    )  # fmt: skip
+    network = networks.color_classifier(tmp_path / "colors.onnx", side=16)
+    classifier = make(network, task="classify", labels=RGB, input=IMAGENET)
+    image = np.rint(picture(8, 8) * 255).astype(np.uint8)
+    write_chain(tmp_path / "chain.edgesr", restore, classifier, name="chain", version="1")
+    found = []
+    for light, shown in ((1.0, "1.0"), ("dark", "dark"), (None, "0.5")):
+        fused = fuse_chain(tmp_path / "f.edgesr", restore, classifier, name="f", version="1", controls={"light": light})
+        with load(tmp_path / "f.edgesr", "cpu", threads=1) as label:
+            found.append(label(image).scores)
+        with load(tmp_path / "chain.edgesr", "cpu", threads=1, light=light) as label:
+            np.testing.assert_allclose(found[-1], label(image).scores, rtol=0.1)  # the chain rounds to 8 bits
+        assert fused.descriptor.description == f"lit 1 (light {shown}) in front of colors 1"
+        assert set(fused.descriptor.parts["network"].inputs) == {"image"}
+    assert min(np.abs(found[0] - other).max() for other in found[1:]) > 0.01
+
+
+def test_what_a_chain_decides_by_picture_is_said_when_it_is_fixed(make: Make, tmp_path: Path) -> None:
+    network = networks.color_classifier(tmp_path / "c.onnx", side=32)
+    classifier, said = make(network, task="classify", labels=RGB, input=IMAGENET), []
+    fuse_chain(tmp_path / "f.edgesr", open_model("cxr-x4-fast"), classifier, name="f", version="1", say=said.append)
+    assert said == ["degradation is cubic for every picture, where a chain of two looks at each; change it with --set"]
+
+
 def test_a_fused_segmentation_takes_any_size_and_gives_the_same_classes(make: Make, enlarger, tmp_path) -> None:
     network = networks.color_segmenter(tmp_path / "s.onnx", stride=4)
     segmenter = make(network, task="segment", labels=["none", *RGB], input=IMAGENET)
@@ -102,8 +164,15 @@ def test_what_a_graph_cannot_do_is_refused(make: Make, enlarger: ModelPackage, t
             fuse_chain(tmp_path / "x.edgesr", first, second, name="x", version="1", **options)
         assert not (tmp_path / "x.edgesr").exists()
 
-    refused(enlarger, classifier, "resizes the 24x24 of twice to 20x20, which is not done in a graph", size=(12, 12))
-    refused(open_model("cxr-x4"), classifier, "beside the picture, which one graph cannot set; chain it without")
+    boxes = {"boxes": np.zeros((1, 4), np.float32), "scores": np.ones(1, np.float32), "labels": np.zeros(1, np.int64)}
+    detector = make(
+        networks.fixed_outputs(tmp_path / "d.onnx", (32, 32), **boxes), task="detect", labels=RGB,
+        input={"resize": {"rule": "exact", "size": [32, 32]}},
+    )  # fmt: skip
+    refused(
+        enlarger, detector, "resizes the 24x24 of twice to 32x32, which no fused graph tells its boxes", size=(12, 12)
+    )
+    refused(enlarger, classifier, "twice has no control 'fidelity'", size=(12, 12), controls={"fidelity": 1})
     free = make(networks.color_segmenter(tmp_path / "s.onnx"), task="segment", input=IMAGENET)
     fused = fuse_chain(tmp_path / "once.edgesr", enlarger, free, name="once", version="1")
     refused(enlarger, fused, "begins with a restoration already")
