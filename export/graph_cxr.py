@@ -1,47 +1,18 @@
 """Export a trained X-ray network: ``python -m export.graph_cxr --model cxr-x4 --weights weights.pt --out DIR``."""
 
 import argparse
-import warnings
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
-from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
+from onnxruntime import InferenceSession
 
+from export.graph_writing import write_graph
 from export.models.cxr import MODELS, CxrSuperResolution
 
 INPUTS = ("image", "fidelity", "degradation", "consistency", "quantum")
 OUTPUTS = ("upscaled", "scale")
-OPERATORS = frozenset(
-    (
-        "Add",
-        "AveragePool",
-        "Clip",
-        "Constant",
-        "Conv",
-        "Concat",
-        "DepthToSpace",
-        "Div",
-        "Exp",
-        "Max",
-        "Min",
-        "Mul",
-        "Neg",
-        "Pad",
-        "ReduceMean",
-        "ReduceSum",
-        "Relu",
-        "Reshape",
-        "Slice",
-        "Softmax",
-        "Split",
-        "Sub",
-        "Unsqueeze",
-    )
-)
-"""What the graph may contain: operators that every TensorRT since 8.6 and ONNX Runtime execute natively."""
 
 
 def export(network: CxrSuperResolution, path: Path) -> onnx.ModelProto:
@@ -51,30 +22,8 @@ def export(network: CxrSuperResolution, path: Path) -> onnx.ModelProto:
     dials = torch.tensor([0.5]), torch.full((3,), 1 / 3), torch.ones(1), torch.tensor([1 / 255])
     axes = {name: {0: "batch", 2: "height", 3: "width"} for name in ("image",)}
     axes |= {name: {0: "batch", 2: "height_x4", 3: "width_x4"} for name in OUTPUTS}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network,
-            (image, *dials),
-            str(path),
-            input_names=list(INPUTS),
-            output_names=list(OUTPUTS),
-            dynamic_axes=axes,
-            opset_version=17,
-            dynamo=False,
-        )
-    fold_constants(path)
-    model = onnx.load(path)
-    model.producer_name = "edgesr"
-    del model.opset_import[:]
-    model.opset_import.append(onnx.helper.make_opsetid("", 17))
-    share_constants(model.graph)
-    onnx.checker.check_model(model, full_check=True)
-    foreign = {node.op_type for node in model.graph.node} - OPERATORS
-    if foreign:
-        raise ValueError(f"the graph contains operators outside the list: {sorted(foreign)}")
-    onnx.save(model, path)
-    return model
+    inputs = dict(zip(INPUTS, (image, *dials), strict=True))
+    return write_graph(network, inputs, OUTPUTS, axes, path)
 
 
 def run(
@@ -88,29 +37,6 @@ def run(
     feeds = {name: np.atleast_1d(np.asarray(value, np.float32)) for name, value in values.items()}
     upscaled, scale = session.run(OUTPUTS, {"image": image.astype(np.float32)[None, None], **feeds})
     return upscaled[0, 0], scale[0, 0]
-
-
-def fold_constants(path: Path) -> None:
-    """Replace shape arithmetic on constants (padding amounts) by the constants, without fusing anything."""
-    options = SessionOptions()
-    options.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(path)
-    options.log_severity_level = 3
-    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def share_constants(graph: onnx.GraphProto) -> None:
-    """Keep one copy of equal initializers: a kernel that is used four times is stored once."""
-    first: dict[bytes, str] = {}
-    names = {}
-    for tensor in list(graph.initializer):
-        name, tensor.name = tensor.name, ""
-        names[name] = first.setdefault(tensor.SerializeToString(deterministic=True), name)
-        tensor.name = name
-        if names[name] != name:
-            graph.initializer.remove(tensor)
-    for node in graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
 
 
 def main() -> None:

@@ -8,29 +8,24 @@ bicubic enlargement.
 
 import argparse
 import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-import onnx
 import onnxruntime
 import torch
 from torch import Tensor, nn
 
 from export.data.degradations import bicubic, downscale
 from export.data.xray import read_grey
-from export.graph_cxr import OPERATORS as CXR_OPERATORS
-from export.graph_cxr import fold_constants, share_constants
+from export.graph_writing import write_graph
 from export.models.autoencoder import GreyAutoencoder
 from export.models.cascade import CascadeEncoder, MeanEnlarger
 from export.models.unet_lite import DIVISOR, UNetLite
 from export.recipes.latent_stages import EPSILON_SCHEDULE, FEW_STEP_SCHEDULE
 
-OPERATORS = CXR_OPERATORS | {"Cos", "Gemm", "MatMul", "Resize", "Sigmoid", "Sin"}
-"""What the graphs may contain: operators that every TensorRT since 8.6 and ONNX Runtime execute natively."""
 TOLERANCE = 2e-4
 """Largest difference from torch that passes, as a share of the largest value."""
 SIZES = (256, 192)
@@ -93,34 +88,12 @@ def parts(
 def export(part: Part, path: Path) -> float:
     """Write one network at opset 17 with dynamic batch, height and width; return its largest difference from torch.
 
-    Raises ValueError for an operator outside `OPERATORS` and for a difference above `TOLERANCE`.
+    Raises ValueError for an operator that `write_graph` does not know and for a difference above `TOLERANCE`.
     """
     example = {name: _example(value) for name, value in part.feeds[0].items()}
     axes = {name: {0: "batch", 2: f"{name}_height", 3: f"{name}_width"} for name, v in example.items() if v.ndim == 4}
     axes[part.output] = {0: "batch", 2: "out_height", 3: "out_width"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            part.network,
-            tuple(example.values()),
-            str(path),
-            input_names=list(example),
-            output_names=[part.output],
-            dynamic_axes=axes,
-            opset_version=17,
-            dynamo=False,
-        )
-    fold_constants(path)
-    model = onnx.load(path)
-    model.producer_name = "edgesr"
-    del model.opset_import[:]
-    model.opset_import.append(onnx.helper.make_opsetid("", 17))
-    share_constants(model.graph)
-    onnx.checker.check_model(model, full_check=True)
-    foreign = {node.op_type for node in model.graph.node} - OPERATORS
-    if foreign:
-        raise ValueError(f"{path.name} contains operators outside the list: {sorted(foreign)}")
-    onnx.save(model, path)
+    write_graph(part.network, example, (part.output,), axes, path)
     return _check(part, path)
 
 

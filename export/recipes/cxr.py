@@ -9,7 +9,6 @@ as at run time. Runs on a CPU in float32; a run that was stopped goes on with ``
 
 import argparse
 import copy
-import csv
 import math
 import time
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +24,7 @@ from export.data.xray import CropSampler, Mixture, read_folder
 from export.lpips import Lpips
 from export.models.cxr import MODELS, CxrSuperResolution
 from export.models.resample import DEGRADATIONS, Downscalers
+from export.recipes.curves import append
 from export.recipes.validation import Validator
 
 CHECKPOINT_SECONDS = 120
@@ -223,20 +223,10 @@ def train(trainer: Trainer, validator: Validator, out: Path, interval: float) ->
         if now - validated >= interval or is_last:
             row |= validator.scores(trainer.averaged, out / "validation.png")
             validated = time.monotonic()
-        _append(out / "curves.csv", trainer.step, row)
+        append(out / "curves.csv", trainer.step, row)
         print(f"step={trainer.step} " + " ".join(f"{k}={v:.4g}" for k, v in row.items()), flush=True)
         saved = time.monotonic()
     torch.save(trainer.averaged.state_dict(), out / "weights.pt")
-
-
-def _append(path: Path, step: int, row: dict[str, float]) -> None:
-    """Append long-format rows ``step, quantity, value``: the quantities differ between the phases."""
-    is_new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if is_new:
-            writer.writerow(["step", "quantity", "value"])
-        writer.writerows([step, name, value] for name, value in row.items())
 
 
 if __name__ == "__main__":

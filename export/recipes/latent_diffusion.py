@@ -9,7 +9,6 @@ and seed give the same weights on one machine; under ``--minutes`` the speed of 
 
 import argparse
 import copy
-import csv
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +25,7 @@ from export.data.xray import read_folder
 from export.models.autoencoder import GreyAutoencoder, klt
 from export.models.cascade import MeanEnlarger
 from export.models.unet_lite import UNetLite
+from export.recipes.curves import append
 from export.recipes.latent_stages import AutoencoderStage, EpsilonStage, FewStepStage, Latents, Recipe, Stage
 from export.recipes.latent_validation import LatentValidator
 
@@ -230,23 +230,13 @@ def train(trainer: Trainer, validate: Validate, out: Path, interval: float) -> N
         if now - validated >= interval or is_last:
             row |= validate(trainer.averaged, out / "validation.png")
             validated = time.monotonic()
-        _append(out / "curves.csv", trainer.step, row)
+        append(out / "curves.csv", trainer.step, row)
         print(
             f"{100 * trainer.progress:.0f} % step={trainer.step} " + " ".join(f"{k}={v:.4g}" for k, v in row.items()),
             flush=True,
         )
         saved = time.monotonic()
     torch.save(trainer.averaged.state_dict(), out / "weights.pt")
-
-
-def _append(path: Path, step: int, row: dict[str, float]) -> None:
-    """Append long-format rows ``step, quantity, value``: the quantities differ between the phases."""
-    is_new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if is_new:
-            writer.writerow(["step", "quantity", "value"])
-        writer.writerows([step, name, value] for name, value in row.items())
 
 
 if __name__ == "__main__":
