@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 
 from edgesr.engines.base import Backend, Buffer, Engine, TensorSpec
 from edgesr.errors import BackendError, UsageError
@@ -51,7 +53,8 @@ def open_backend(
     if device != "auto":
         return OrtBackend(device, threads=threads, providers=providers)
     choices: list[Callable[[], Backend]] = [partial(OrtBackend, "cuda", threads=threads)]
-    if not providers:
+    # Without this look the reason why it is missing would be made up and thrown away in every process.
+    if not providers and ("tensorrt" in sys.modules or find_spec("tensorrt")):
         choices.insert(0, _tensorrt)
     for choice in choices:
         try:

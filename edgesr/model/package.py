@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -78,7 +79,7 @@ class ModelPackage:
         """Return name and sha256 of the ONNX file and of its external data."""
         if self.is_bare:
             return {part.file: part.sha256, **self.descriptor.files}
-        locations = external_files(path, f"{self.path}: {part.file}")
+        locations = _locations(part.sha256, path, f"{self.path}: {part.file}")
         return {part.file: part.sha256, **data_files(part.file, locations, self.descriptor.files, str(self.path))}
 
 
@@ -124,6 +125,12 @@ def verify(package: ModelPackage) -> None:
 def declared_files(descriptor: ModelDescriptor) -> dict[str, str]:
     """Return name and sha256 of every file that a descriptor declares."""
     return {**{part.file: part.sha256 for part in descriptor.parts.values()}, **descriptor.files}
+
+
+@lru_cache(maxsize=64)
+def _locations(sha256: str, path: Path, source: str) -> frozenset[str]:
+    """Return the external data of a verified file; ``sha256`` is that of its content."""
+    return external_files(path, source)
 
 
 def _storage(path: Path) -> Storage:

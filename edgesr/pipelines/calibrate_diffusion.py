@@ -17,7 +17,7 @@ from edgesr.model import ModelPackage
 from edgesr.model.diffusion_rules import DECODER, ENCODER, UNET
 from edgesr.pipelines.diffusion import LatentDiffusion
 from edgesr.pipelines.diffusion_network import Prepare
-from edgesr.pipelines.fused import fused_step
+from edgesr.pipelines.fused import fused_step, step_key
 from edgesr.pipelines.latent_tiles import around_of
 from edgesr.pipelines.unroll_package import without_unrolled
 from edgesr.schedule import ScheduleConfig, make_schedule
@@ -50,7 +50,8 @@ class DiffusionProof:
                 on_step(index + 1, len(self._pictures))
         descriptor = plain.descriptor
         config = ScheduleConfig.from_json(descriptor.schedule, source=f"model {descriptor.name}")
-        step = fused_step(plain, make_schedule(config, steps))
+        schedule = make_schedule(config, steps)
+        step = fused_step(plain, step_key(plain, plain.part_digest(UNET), schedule), schedule)
         self.feeds: dict[str, list[Feed]] = {}
         """By part; of the U-Net, what it gets inside the step."""
         for name in (ENCODER, DECODER):

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgesr.engines.base import Backend, Engine
 from edgesr.errors import ModelError
-from edgesr.model.diffusion_rules import DECODER, ENCODER, UNROLLED
+from edgesr.model.diffusion_rules import DECODER, ENCODER, UNET, UNROLLED
 from edgesr.model.package import ModelPackage
 from edgesr.pipelines.fused import fused_step, step_key
 from edgesr.pipelines.latent_ends import EndNetwork, LatentEnds
@@ -56,6 +56,7 @@ class DiffusionNetwork:
         prepare: Prepare | None = None,
     ) -> None:
         self._package = package
+        self._unet = package.part_digest(UNET)
         self._prepare = prepare
         self._sides = Sides("step", least, largest, batch)
         self._backend = backend
@@ -75,12 +76,12 @@ class DiffusionNetwork:
 
     def step(self, schedule: Schedule) -> StepEngine:
         """Return the fused step that walks a schedule."""
-        return self._step(step_key(self._package, schedule), schedule)[1]
+        return self._step(self._key(schedule), schedule)[1]
 
     @contextmanager
     def stepper(self, schedule: Schedule) -> Iterator[Stepper]:
         """Lend buffers to walk a schedule with; safe from any thread."""
-        key = step_key(self._package, schedule)
+        key = self._key(schedule)
         step = self._step(key, schedule)[1]
         with self._making:
             free = self._free.setdefault(key, [])
@@ -95,7 +96,7 @@ class DiffusionNetwork:
         """Return which layers of the step make values that are not finite of ``inputs``, as part of a sentence."""
         from edgesr.compile.nonfinite import first_nonfinite
 
-        path, step = self._step(step_key(self._package, schedule), schedule)
+        path, step = self._step(self._key(schedule), schedule)
         condition = inputs.pop("condition", None)
         if step.condition is not None and condition is not None:
             inputs[step.condition] = condition
@@ -112,10 +113,13 @@ class DiffusionNetwork:
             while self._engines:
                 self._engines.pop().close()
 
+    def _key(self, schedule: Schedule) -> str:
+        return step_key(self._package, self._unet, schedule)
+
     def _step(self, key: str, schedule: Schedule) -> tuple[Path, StepEngine]:
         with self._making:
             if key not in self._steps:
-                path = fused_step(self._package, schedule)
+                path = fused_step(self._package, key, schedule)
                 self._steps[key] = (path, StepEngine(self._load(path, self._sides), self._backend, self._lock))
             return self._steps[key]
 

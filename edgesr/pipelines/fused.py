@@ -17,8 +17,11 @@ _REVISION = 1
 """Raise when the fused graph changes, so that no old one is taken."""
 
 
-def step_key(package: ModelPackage, schedule: Schedule) -> str:
-    """Return what a fused step depends on: the network, and what of the schedule stands in the graph."""
+def step_key(package: ModelPackage, network: str, schedule: Schedule) -> str:
+    """Return what a fused step depends on: the network, and what of the schedule stands in the graph.
+
+    ``network`` is the package's ``part_digest`` of the U-Net.
+    """
     part = package.descriptor.parts[UNET]
     kind = (
         schedule.uses_history,
@@ -27,13 +30,16 @@ def step_key(package: ModelPackage, schedule: Schedule) -> str:
         schedule.clip,
         schedule.thresholding,
     )
-    facts = (_REVISION, package.part_digest(UNET), sorted(part.inputs.items()), sorted(part.outputs.items()), kind)
+    facts = (_REVISION, network, sorted(part.inputs.items()), sorted(part.outputs.items()), kind)
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
-def fused_step(package: ModelPackage, schedule: Schedule) -> Path:
-    """Return an ONNX file whose call is one reverse step of any schedule of this kind; see ``FusedStep``."""
-    name = f"{step_key(package, schedule)}.onnx"
+def fused_step(package: ModelPackage, key: str, schedule: Schedule) -> Path:
+    """Return an ONNX file whose call is one reverse step of any schedule of this kind; see ``FusedStep``.
+
+    ``key`` is the schedule's ``step_key``.
+    """
+    name = f"{key}.onnx"
     path = cache_folder() / "steps" / name
     if path.is_file():
         return path

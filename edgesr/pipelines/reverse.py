@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import chain
 
 import numpy as np
 
 from edgesr.errors import NonFiniteError
-from edgesr.pipelines.ahead import run_ahead
 from edgesr.pipelines.latent_tiles import LatentTiles
 from edgesr.pipelines.stepper import Stepper
 from edgesr.pipelines.tiling import Span, span_weights
 from edgesr.schedule import Schedule, noise_field
-from edgesr.schedule.noise import noise_fields
 from edgesr.types import Array, FloatArray
 
 Tile = tuple[Span, Span]
-_NOISE_TOGETHER, _NOISE_BYTES = 16, 1 << 20
-"""How many steps' noise is drawn at once, and how much at most."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +61,11 @@ class Reverse:
         first = np.stack([self._first(state) for state in group])
         conditions = _stacked([state.condition for state in group])
         stepper.load(first, conditions, np.zeros_like(first))
-        draw = partial(self._noises, group=group)
-        chunks = self._chunks(first.nbytes)
-        with run_ahead(chunks, [draw, draw]) as take:
-            drawn: Iterator[FloatArray] = chain.from_iterable(take() for _ in chunks)
-            for row in self.schedule.rows:
-                stepper.advance(row, next(drawn) if row[7] else None)
-                if self.correct is not None:
-                    self._correct(stepper, row, group)
-                self.on_step()
+        for index, row in enumerate(self.schedule.rows):
+            stepper.advance(row, self._noises(index, group) if row[7] else None)
+            if self.correct is not None:
+                self._correct(stepper, row, group)
+            self.on_step()
         last = np.array(stepper.state)
         if not np.isfinite(last).all():
             self._explain(stepper, group, first, conditions)
@@ -93,7 +83,7 @@ class Reverse:
         stepper.load(first, conditions, np.zeros_like(first))
         for index, row in enumerate(self.schedule.rows):
             before, x0 = np.array(stepper.state), np.array(stepper.x0)
-            noise = self._noises([index], group)[0] if row[7] else None
+            noise = self._noises(index, group) if row[7] else None
             stepper.advance(row, noise)
             self._check(stepper.state, index, {"state": before, "previous_x0": x0, "noise": noise}, conditions)
         raise NonFiniteError(
@@ -156,15 +146,9 @@ class Reverse:
         first: FloatArray = self.schedule.first_state(latent, noise)[0]
         return first
 
-    def _chunks(self, size: int) -> list[Sequence[int]]:
-        """Group the steps that add noise, ``size`` bytes each, so that many are drawn at once."""
-        steps, together = self.schedule.noisy_steps, max(1, min(_NOISE_TOGETHER, _NOISE_BYTES // size))
-        return [steps[first : first + together] for first in range(0, len(steps), together)]
-
-    def _noises(self, steps: Sequence[int], group: Sequence[State]) -> FloatArray:
-        """Return the noise of several steps, ``(steps, n, channels, h, w)``."""
-        streams, shape = [index + 1 for index in steps], (self.channels, *self.tiles.size)
-        return np.stack([noise_fields(self.seed, streams, shape, sample=state.sample) for state in group], axis=1)
+    def _noises(self, index: int, group: Sequence[State]) -> FloatArray:
+        """Return the noise that a step adds, ``(n, channels, h, w)``."""
+        return np.stack([self._noise(index + 1, state) for state in group])
 
     def _noise(self, stream: int, state: State, tile: Tile | None = None) -> FloatArray:
         """Return the noise of a stream for a whole state or a tile of it; tiles that overlap agree where they do."""

@@ -11,7 +11,10 @@ from export.models.resample import DEGRADATIONS
 
 
 class MeanEnlarger(nn.Module):
-    """Enlarge ``(N, 1, H, W)`` in [0, 1] four times: the most probable mean of cxr-x4, for cubic downscaling."""
+    """Enlarge ``(N, 1, H, W)`` in [0, 1] four times: the most probable mean of a network, for cubic downscaling.
+
+    ``model`` is one of `MODELS`.
+    """
 
     degradation: Tensor
 
@@ -22,12 +25,17 @@ class MeanEnlarger(nn.Module):
         self.register_buffer("degradation", torch.tensor(shares), persistent=False)
 
     @classmethod
-    def read(cls, path: Path, model: str = "cxr-x4") -> "MeanEnlarger":
-        """Take the weights of a finished run or of a checkpoint; nothing is trained further."""
-        enlarger = cls(model)
+    def read(cls, path: Path) -> "MeanEnlarger":
+        """Take the weights of a finished run or of a checkpoint of any of `MODELS`; nothing is trained further."""
         state = torch.load(path, weights_only=False)
-        enlarger.network.load_state_dict(state.get("averaged", state))
-        return enlarger.eval().requires_grad_(False)
+        state = state.get("averaged", state)
+        shapes = {name: values.shape for name, values in state.items()}
+        for model in MODELS:
+            enlarger = cls(model)
+            if shapes == {name: values.shape for name, values in enlarger.network.state_dict().items()}:
+                enlarger.network.load_state_dict(state)
+                return enlarger.eval().requires_grad_(False)
+        raise ValueError(f"{path}: holds the weights of none of {', '.join(MODELS)} as they are built today")
 
     def forward(self, image: Tensor) -> Tensor:
         """Return ``(N, 1, 4H, 4W)`` in [0, 1], without the graph's consistency step."""
