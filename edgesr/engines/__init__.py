@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 
 from edgesr.engines.base import Backend, Buffer, Engine, TensorSpec
 from edgesr.errors import BackendError, UsageError
@@ -53,8 +51,7 @@ def open_backend(
     if device != "auto":
         return OrtBackend(device, threads=threads, providers=providers)
     choices: list[Callable[[], Backend]] = [partial(OrtBackend, "cuda", threads=threads)]
-    # Without this look the reason why it is missing would be made up and thrown away in every process.
-    if not providers and ("tensorrt" in sys.modules or find_spec("tensorrt")):
+    if not providers:
         choices.insert(0, _tensorrt)
     for choice in choices:
         try:

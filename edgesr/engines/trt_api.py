@@ -120,8 +120,10 @@ class TensorRt:
         try:
             import tensorrt
         except ImportError as error:
+            # Compiling the catalogue takes longer than a picture; that nothing is installed needs no explanation.
+            said = str(error) if error.name == "tensorrt" else explain(str(error))
             raise BackendError(
-                f"TensorRT cannot be imported: {explain(str(error))}; on a Jetson use JetPack's own with a virtual "
+                f"TensorRT cannot be imported: {said}; on a Jetson use JetPack's own with a virtual "
                 "environment made with --system-site-packages, elsewhere install tensorrt"
             ) from None
         return cls(tensorrt)

@@ -64,7 +64,7 @@ def back_project(
 
 @cache
 def _largest_gain(scale: int, kernel: Kernel) -> float:
-    """Return the largest eigenvalue of downscaling after its transpose: both axes have that of one, a singular value."""
+    """Return the largest eigenvalue of downscaling after its transpose, from the singular values of one axis."""
     rows = np.broadcast_to(np.eye(_SIDE * scale)[:, None, :], (_SIDE * scale, scale, _SIDE * scale))
     one_axis = downscale(rows, scale, kernel)[:, 0]
     return float(np.linalg.norm(one_axis, 2)) ** 4

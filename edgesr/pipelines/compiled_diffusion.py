@@ -16,6 +16,7 @@ from edgesr.model.onnx_file import read_graph
 from edgesr.model.package import ModelPackage
 from edgesr.pipelines.diffusion import BATCH, LatentDiffusion
 from edgesr.pipelines.diffusion_network import Sides
+from edgesr.pipelines.unroll_package import with_unrolled
 
 
 def load_compiled_diffusion(
@@ -29,6 +30,7 @@ def load_compiled_diffusion(
 ) -> LatentDiffusion:
     """Make a LatentDiffusion whose networks are compiled, or taken from the cache, when they are first needed.
 
+    A package of few steps gets them in one graph, which is replayed as one CUDA graph: see ``with_unrolled``.
     Closes ``backend`` when that fails; ``options`` are LatentDiffusion's, ``note`` and ``tick`` Compiler's.
     """
     try:
@@ -41,7 +43,7 @@ def load_compiled_diffusion(
             source = Source(path, file_sha256(path), f"{name} ({sides.part})")
             return compiler.compile(source, compiler.options(_profile(path, sides)), any_tuning=True)
 
-        return LatentDiffusion(package, backend, batch=batch, prepare=prepare, **options)
+        return LatentDiffusion(with_unrolled(package, note), backend, batch=batch, prepare=prepare, **options)
     except BaseException:
         backend.close()
         raise

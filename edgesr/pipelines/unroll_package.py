@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,14 +12,20 @@ from edgesr.compile.ends import Latents
 from edgesr.compile.graph import Graph
 from edgesr.compile.unroll import Unrolled, unroll
 from edgesr.errors import ModelError, UsageError
-from edgesr.model import ModelDescriptor, ModelPackage, Part
+from edgesr.model import ModelDescriptor, ModelPackage, Part, open_package, write_package
+from edgesr.model.cache import cache_folder
 from edgesr.model.diffusion_rules import DECODER, ENCODER, UNET, UNROLLED
+from edgesr.model.rules import DESCRIPTOR_FILE
 from edgesr.pipelines.latent_tiles import around_of
 from edgesr.schedule import ScheduleConfig, make_schedule
 
 FILE = "unrolled.onnx"
 MOST_STEPS = 64
 """Steps are copied into the graph; a compiler takes minutes for a few of them."""
+MOST_BY_ITSELF = 8
+"""More are put into one graph only when that is asked for."""
+_REVISION = 1
+"""Raise when the graph changes, so that no old one is taken."""
 
 
 def unrolled(package: ModelPackage, steps: int) -> tuple[ModelDescriptor, Unrolled]:
@@ -56,6 +65,34 @@ def unrolled(package: ModelPackage, steps: int) -> tuple[ModelDescriptor, Unroll
         diffusion=replace(around, unrolled=schedule.digest),
     )
     return descriptor, made
+
+
+def with_unrolled(package: ModelPackage, note: Callable[[str], None]) -> ModelPackage:
+    """Return a package with its own steps in one graph, made once and found again in the user's cache.
+
+    One that has such a graph, or more than ``MOST_BY_ITSELF`` steps, or cannot be unrolled, is returned as it is;
+    ``note`` is told of the last.
+    """
+    source = package.descriptor
+    if UNROLLED in source.parts or ENCODER not in source.parts or around_of(source).consistency == "every-step":
+        return package
+    steps = make_schedule(ScheduleConfig.from_json(source.schedule, source=f"model {source.name}")).steps
+    if steps > MOST_BY_ITSELF:
+        return package
+    key = hashlib.sha256(f"{_REVISION} {package.digest} {steps}".encode()).hexdigest()
+    place = cache_folder() / "unrolled" / key
+    if (place / DESCRIPTOR_FILE).is_file():
+        return open_package(place)
+    try:
+        descriptor, made = unrolled(package, steps)
+    except (ModelError, UsageError) as error:
+        note(f"the steps of {source.name} stay apart: {error}")
+        return package
+    descriptor, files = replace(descriptor, golden=None), {**part_files(package), FILE: made.graph.bytes()}
+    try:
+        return open_package(write_package(place, descriptor, files))
+    except ModelError:
+        return open_package(write_package(Path(tempfile.mkdtemp(prefix="edgesr-unrolled-")) / key, descriptor, files))
 
 
 def without_unrolled(package: ModelPackage) -> ModelPackage:

@@ -74,8 +74,8 @@ def _normal(words: Array) -> FloatArray:
     np.sqrt(radius, out=radius)
     angle *= np.float32(2.0 * np.pi)
     normal = np.empty((len(words) // _WORDS, 2, _WORDS), np.float32)
-    for half, wave in enumerate((np.cos, np.sin)):
-        np.multiply(radius.reshape(-1, _WORDS), wave(angle).reshape(-1, _WORDS), out=normal[:, half])
+    for part, wave in enumerate((np.cos, np.sin)):
+        np.multiply(radius.reshape(-1, _WORDS), wave(angle).reshape(-1, _WORDS), out=normal[:, part])
     return normal
 
 
