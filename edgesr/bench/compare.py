@@ -11,7 +11,7 @@ from edgesr.errors import UsageError
 
 SETTINGS = ("pictures", "downscale")
 """Settings that must agree: other pictures take other times."""
-_METRICS = ("psnr", "ssim", "lpips")
+_METRICS = ("psnr", "ssim", "lpips", "top1", "miou", "map", "agreement")
 
 
 @dataclass(frozen=True)

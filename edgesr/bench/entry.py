@@ -1,22 +1,20 @@
-"""One setting on its way to a row: opened, its pictures read, its quality measured."""
+"""One setting on its way to a row: opened, its pictures read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgesr.bench.pairs import PicturePair
 from edgesr.bench.plan import Plan, Watchers
-from edgesr.bench.quality import measure_quality
 from edgesr.bench.record import Row
 from edgesr.bench.spec import Spec
 from edgesr.bench.subject import Subject, open_subject
 from edgesr.bench.timing import Clock
 from edgesr.errors import EdgesrError, InputError
-from edgesr.pipelines.pipeline import PicturePipeline
 from edgesr.types import Array
 
 
@@ -41,7 +39,7 @@ def open_entry(spec: Spec, folder: Path, plan: Plan, told: Watchers, *, clock: C
             open_subject(spec, folder, calib=plan.calib, clock=clock, note=told.note, tick=told.tick)
         )
         entry.subject = subject
-        _read_pictures(entry, subject, plan.pairs)
+        _read_pictures(entry, subject, plan.timed)
         subject.use(entry.pictures[:1])
         entry.first = subject.run(0)
         subject.use(entry.pictures)
@@ -56,67 +54,11 @@ def _read_pictures(entry: Entry, subject: Subject, pairs: Sequence[PicturePair])
     """Read what the model is timed with; pictures that cannot be read are left out and told."""
     for pair in pairs:
         try:
-            entry.pictures.append(pair.read(subject.scale)[0])
+            entry.pictures.append(subject.input_of(pair))
         except InputError as error:
             entry.notes.append(f"not timed: {error}")
     if not entry.pictures:
         raise InputError(f"no picture can be read: {entry.notes[0].removeprefix('not timed: ')}")
-
-
-def measure_entries(entries: Sequence[Entry], plan: Plan, told: Watchers) -> None:
-    """Measure the quality of every model that makes pictures, on all pictures."""
-    if plan.quality is None:
-        return
-    for entry in entries:
-        subject = entry.subject
-        if subject is None or entry.error is not None:
-            continue
-        if not isinstance(subject.pipeline, PicturePipeline):
-            entry.notes.append(f"quality is not measured for task {subject.task}")
-            continue
-        told.progress(f"{entry.spec.title}: quality", 0.0)
-        try:
-            quality = measure_quality(
-                entry.spec.model,
-                subject.restore,
-                subject.scale,
-                plan.pairs,
-                plan.quality,
-                fp32=_reference(entry, entries),
-            )
-        except EdgesrError as error:
-            entry.error = error
-            continue
-        entry.quality = quality.document()
-        if quality.failures:
-            # What could not be read at all was told before.
-            told_before = [note.removeprefix("not timed: ") for note in entry.notes]
-            failures = {name: reason for name, reason in quality.failures.items() if reason not in told_before}
-            entry.notes += [f"failed on {name}: {reason}" for name, reason in failures.items()]
-            if not quality.rows:
-                entry.error = InputError(f"all pictures failed: {next(iter(quality.failures.values()))}")
-                continue
-            _keep_good(entry, subject, plan.pairs, quality.failures)
-
-
-def _keep_good(entry: Entry, subject: Subject, pairs: Sequence[PicturePair], failures: Mapping[str, str]) -> None:
-    """Time only pictures that the model can do."""
-    entry.pictures = [pair.read(subject.scale)[0] for pair in pairs if pair.name not in failures]
-    subject.use(entry.pictures)
-
-
-def _reference(entry: Entry, entries: Sequence[Entry]) -> Callable[[Array], Array] | None:
-    """Return the FP32 form of the same model in this run, for the difference to it."""
-    if entry.subject is None or entry.subject.precision == "fp32":
-        return None
-    wanted = replace(entry.spec, precision=None)
-    for other in entries:
-        subject = other.subject
-        if subject is None or other.error is not None or subject.precision != "fp32":
-            continue
-        if replace(other.spec, precision=None) == wanted:
-            return subject.restore
-    return None
 
 
 def facts_of(entry: Entry) -> dict[str, Any]:

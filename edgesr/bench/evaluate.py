@@ -12,7 +12,7 @@ from edgesr.bench.annotations import Annotations
 from edgesr.bench.count_boxes import BoxCounter
 from edgesr.bench.count_classes import ClassCounter
 from edgesr.bench.count_pixels import PixelCounter
-from edgesr.bench.label_quality import Counter, LabelledPicture, LabelQuality, measure_labels
+from edgesr.bench.label_quality import Counter, Label, LabelledPicture, LabelQuality, Shrink, measure_labels
 from edgesr.bench.labels_file import LabelTable
 from edgesr.bench.masks import Masks
 from edgesr.bench.pairs import PicturePair, evenly, find_pairs
@@ -20,6 +20,7 @@ from edgesr.bench.quality import Quality, QualityOptions, Restore, Shown, measur
 from edgesr.errors import InputError, UsageError
 from edgesr.image.resample import Kernel
 from edgesr.pipelines.chain import Chain
+from edgesr.pipelines.label_pipeline import LabelPipeline
 from edgesr.pipelines.load import Pipeline
 from edgesr.pipelines.pipeline import PicturePipeline
 from edgesr.pipelines.sources import find_pictures
@@ -60,7 +61,7 @@ class Material:
         if self.images is None:
             raise UsageError("there are no pictures: name the folder of those that are to be labelled")
         paths = find_pictures(self.images, recursive=self.labels is not None)
-        found = [self._labelled(path) for path in paths]
+        found = [self.labelled(path) for path in paths]
         known = [picture for picture in found if picture is not None]
         if not known and self.labels is not None:
             raise InputError(f"{self.labels.path} names none of the {len(paths)} pictures of {self.images}")
@@ -74,14 +75,16 @@ class Material:
                 return self.labels.groups_of(row), self.labels.cluster_of(row, pair.name)
         return {}, pair.name
 
-    def _labelled(self, path: Path) -> LabelledPicture | None:
+    def labelled(self, path: Path) -> LabelledPicture | None:
+        """Return a picture with what the table says of it; None where there is a table that does not name it."""
         if self.labels is None:
-            return LabelledPicture(path, cluster=path.stem)
+            return LabelledPicture(path, path.stem, cluster=path.stem)
         row = self.labels.row(path)
         if row is None:
             return None
+        name = self.labels.name_of(row, path)
         label = row[self.labels.label] if self.labels.label else None
-        return LabelledPicture(path, self.labels.groups_of(row), self.labels.cluster_of(row, path.stem), label)
+        return LabelledPicture(path, name, self.labels.groups_of(row), self.labels.cluster_of(row, name), label)
 
 
 def evaluate(
@@ -113,39 +116,58 @@ def evaluate(
             note=note,
             on_picture=on_picture,
         )
-    thresholds: dict[str, Any] = {}
-    if pipeline.task == "detect":
-        thresholds["score"] = LOWEST_SCORE if score is None else score
-    elif score is not None:
+    if score is not None and pipeline.task != "detect":
         raise UsageError(f"{model} has task {pipeline.task}; a score threshold is for boxes")
     pictures = material.pictures()
+    counter = counter_of(model, pipeline, material)
     shrink = None
     if material.kernel is not None:
         if not isinstance(pipeline, Chain):
             raise UsageError(f"{model} enlarges nothing, so that no downscaler is needed; leave it out")
         shrink = (material.kernel, pipeline.restorer.scale)
-    label = functools.partial(pipeline, **thresholds)
-    measured = measure_labels(model, label, pictures, _counter(model, pipeline, material), shrink=shrink, note=note)
+    return evaluate_labels(model, pipeline, pictures, counter, shrink=shrink, score=score, note=note)
+
+
+def evaluate_labels(
+    model: str,
+    pipeline: LabelPipeline[Any] | Chain,
+    pictures: Sequence[LabelledPicture],
+    counter: Counter,
+    *,
+    shrink: Shrink | None = None,
+    score: float | None = None,
+    note: Callable[[str], None] = lambda text: None,
+    label: Label | None = None,
+) -> LabelQuality:
+    """Measure a network that labels pictures; ``label`` stands in for a call of the pipeline."""
+    thresholds: dict[str, Any] = {}
+    if pipeline.task == "detect":
+        thresholds["score"] = LOWEST_SCORE if score is None else score
+    run = functools.partial(label or pipeline, **thresholds)
+    measured = measure_labels(model, run, pictures, counter, shrink=shrink, note=note)
     return replace(measured, options={**measured.options, **thresholds})
 
 
-def _counter(model: str, pipeline: Any, material: Material) -> Counter:
+def counter_of(model: str, pipeline: LabelPipeline[Any] | Chain, material: Material) -> Counter:
+    """Return what compares results with the truth that is known; raise UsageError that says which is missing."""
     names = pipeline.names
     if pipeline.task == "classify":
         if material.labels is None or material.labels.label is None:
-            raise UsageError(f"{model} classifies: give a table of labels and the column of the class")
+            raise UsageError(f"{model} classifies: give --labels, a table with a column of classes")
         return ClassCounter(names)
     if pipeline.task == "segment":
         if material.masks is None:
-            raise UsageError(f"{model} segments: give a folder of true masks")
+            raise UsageError(f"{model} segments: give --masks, a folder of true masks")
         if names and material.classes not in (None, len(names)):
             raise UsageError(f"{model} has {len(names)} classes, not {material.classes}; leave out their number")
         classes = max(2, len(names) or material.classes or 0)
         if not names and material.classes is None:
-            raise UsageError(f"{model} has no class names; give the number of its classes, or pack it with names")
+            raise UsageError(f"{model} has no class names; give their number with --classes, or pack it with names")
         return PixelCounter(names, Masks(material.masks, classes, material.mask_values), classes)
     if material.annotations is None:
-        raise UsageError(f"{model} detects: give the drawn boxes, a COCO .json file or a folder of VOC .xml files")
+        raise UsageError(
+            f"{model} detects: give --annotations, the drawn boxes in a COCO .json file or a folder of VOC .xml files"
+        )
     return BoxCounter(names, Annotations(material.annotations))
 
 

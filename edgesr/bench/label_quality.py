@@ -17,6 +17,8 @@ from edgesr.types import Array
 
 Label = Callable[[Array], Any]
 """A pipeline that labels pictures, or a chain: gives a LabelResult for ``(H, W, C)``."""
+Shrink = tuple[Kernel, int]
+"""A downscaler and the whole factor by which it makes pictures smaller."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +26,12 @@ class LabelledPicture:
     """One picture of a data set."""
 
     path: Path
+    name: str
     groups: Mapping[str, str] = field(default_factory=dict)
     cluster: str = ""
     """Whom it shows; pictures of one patient are drawn together for intervals."""
     label: str | None = None
     """Class as it is written in the table of labels."""
-
-    @property
-    def name(self) -> str:
-        """File name without suffix."""
-        return self.path.stem
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def measure_labels(
     pictures: Sequence[LabelledPicture],
     counter: Counter,
     *,
-    shrink: tuple[Kernel, int] | None = None,
+    shrink: Shrink | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> LabelQuality:
     """Label every picture and compare with the truth; what fails is told to ``note`` and kept in ``failures``.
@@ -102,13 +100,8 @@ def measure_labels(
     for picture in pictures:
         try:
             truth = counter.check(picture)
-            pixels = read_picture(picture.path)
-            multiple = shrink[1] if shrink else 1
-            height, width = (side // multiple * multiple for side in pixels.shape[:2])
-            if shrink:
-                small = downscale(to_float(pixels[:height, :width]), multiple, shrink[0])
-                pixels = from_float(small, pixels.dtype)
-            counter.add(picture, truth, label(pixels), (height, width))
+            pixels, size = read_shrunk(picture.path, shrink)
+            counter.add(picture, truth, label(pixels), size)
             counted += 1
         except EdgesrError as error:
             if not isinstance(error, InputError) and not counted:
@@ -117,3 +110,19 @@ def measure_labels(
             note(f"{picture.name}: {error}")
     options = {"shrunk_by": {"kernel": shrink[0], "scale": shrink[1]} if shrink else None}
     return counter.quality(model, failures, options)
+
+
+def read_shrunk(path: Path, shrink: Shrink | None = None) -> tuple[Array, tuple[int, int]]:
+    """Read a picture, made smaller where that is asked for; return it with the ``(h, w)`` that was made of the file.
+
+    What does not divide is cut at the right and the bottom.
+    """
+    pixels = read_picture(path)
+    if shrink is None:
+        return pixels, (pixels.shape[0], pixels.shape[1])
+    kernel, factor = shrink
+    height, width = (side // factor * factor for side in pixels.shape[:2])
+    if not height or not width:
+        raise InputError(f"{path}: {pixels.shape[1]} x {pixels.shape[0]} pixels cannot be made {factor} x smaller")
+    small = downscale(to_float(pixels[:height, :width]), factor, kernel)
+    return from_float(small, pixels.dtype), (height, width)

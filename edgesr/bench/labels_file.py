@@ -1,4 +1,4 @@
-"""A table of labels: which picture shows what, and to which groups and patient it belongs."""
+"""Labels of pictures from a table or a folder for each class: what each shows, its groups, its patient."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from edgesr.errors import InputError, UsageError
 from edgesr.image.source import shown
 from edgesr.model.schema import suggest
+from edgesr.pipelines.sources import find_pictures
 
 FILE_COLUMNS = ("file", "path", "image", "filename", "name")
 LABEL_COLUMNS = ("label", "class", "target")
@@ -29,6 +30,8 @@ class LabelTable:
     groups: tuple[str, ...]
     rows: Mapping[str, Mapping[str, str]]
     """By the file as it is written, with ``/``, and by its last part where that is unique."""
+    is_folder: bool = False
+    """Whether subfolders name the classes, so that files of one name may lie in several."""
 
     def row(self, picture: Path) -> Mapping[str, str] | None:
         """Return the row of a picture: the longest end of its path that the table names; None for none."""
@@ -38,6 +41,10 @@ class LabelTable:
             if found is not None:
                 return found
         return self.rows.get(picture.stem)
+
+    def name_of(self, row: Mapping[str, str], picture: Path) -> str:
+        """Return what a picture is called: its file without suffix, with the subfolder where that names the class."""
+        return row[FILE_COLUMNS[0]].rpartition(".")[0] if self.is_folder else picture.stem
 
     def groups_of(self, row: Mapping[str, str]) -> dict[str, str]:
         """Return the values of the group columns, without empty ones."""
@@ -99,6 +106,21 @@ def read_labels(
         tuple(groups),
         rows,
     )
+
+
+def folder_labels(folder: str | Path) -> LabelTable:
+    """Return the table of a folder that has one subfolder for each class, with the pictures of that class in it."""
+    root = Path(folder)
+    rows: dict[str, Mapping[str, str]] = {}
+    for path in find_pictures(root, recursive=True):
+        parts = path.relative_to(root).parts
+        if len(parts) > 1:
+            rows["/".join(parts)] = {FILE_COLUMNS[0]: "/".join(parts), LABEL_COLUMNS[0]: parts[0]}
+    if not rows:
+        raise InputError(
+            f"{shown(root)}: has no subfolders with pictures; name one for each class, or give a CSV table"
+        )
+    return LabelTable(root, (FILE_COLUMNS[0], LABEL_COLUMNS[0]), LABEL_COLUMNS[0], None, (), rows, True)
 
 
 def class_index(text: str, names: Sequence[str], classes: int) -> int:

@@ -57,20 +57,24 @@ def find_pairs(
     high: str | Path | None = None,
     kernel: Kernel | None = None,
     limit: int | None = None,
+    recursive: bool = False,
 ) -> list[PicturePair]:
     """List the pictures of files, folders or globs.
 
     ``low`` and ``high``: matched by name, where endings such as ``x4``, ``_LR`` and ``_HR`` do not count; ``high`` and
     ``kernel``: low resolution is made; ``low`` alone: no references. ``limit`` takes so many, spread evenly.
+    ``recursive`` takes subfolders of a single folder too.
     """
     if low is None and high is None:
         raise UsageError("there are no pictures: give a folder of references, or one of low resolution")
     if low is not None and kernel is not None:
         raise UsageError("a downscaler makes the low resolution from references; leave out either it or the folder")
     if high is None:
-        pairs = [PicturePair(path.stem, path, None) for path in find_pictures(str(low))]
+        pairs = [PicturePair(path.stem, path, None) for path in find_pictures(str(low), recursive=recursive)]
     elif low is None:
-        pairs = [PicturePair(path.stem, None, path, kernel or "cubic") for path in find_pictures(high)]
+        pairs = [
+            PicturePair(path.stem, None, path, kernel or "cubic") for path in find_pictures(high, recursive=recursive)
+        ]
     else:
         pairs = _matched(find_pictures(low), find_pictures(high))
     return pairs if limit is None else evenly(pairs, limit)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgesr.bench.metrics.figures import METRICS
+from edgesr.bench.metrics.catalogue import FIGURES
 from edgesr.bench.record import Row
 from edgesr.bench.report.names import titles
 from edgesr.bench.report.numbers import quantity, show_figure
@@ -65,13 +65,28 @@ def cost_of(row: Row, unit: Cost) -> float | None:
 
 def goodness(value: float, metric: str) -> float:
     """Return a number that is higher the better the figure is."""
-    better = METRICS[metric].better
+    better = FIGURES[metric].better
     return value if better == "higher" else -value if better == "lower" else -abs(value - 1.0)
 
 
 def shown_metrics(rows: Sequence[Row]) -> list[str]:
     """Return the quality figures that any row has, in the order of tables."""
-    return [name for name in METRICS if any(row.figure(name) is not None for row in rows)]
+    return [name for name in FIGURES if any(row.figure(name) is not None for row in rows)]
+
+
+def main_metrics(rows: Sequence[Row]) -> list[str]:
+    """Return the figures that rows are judged by, one for each task among them, those of the first row first."""
+    return list(dict.fromkeys(row.main_figure for row in rows if row.main_figure is not None))
+
+
+def best_rows(rows: Sequence[Row], unit: Cost = "ms") -> set[int]:
+    """Return the indices of the best choices among the rows that are judged alike."""
+    return {
+        index
+        for metric in main_metrics(rows)
+        for index in frontier(rows, metric, unit)
+        if rows[index].main_figure == metric
+    }
 
 
 def frontier(rows: Sequence[Row], metric: str, unit: Cost = "ms") -> list[int]:
@@ -101,18 +116,18 @@ def recommend(
 ) -> Recommendation:
     """Return the best row within a budget, the cheapest that reaches ``least``, or the best that does both, with why.
 
-    ``metric`` is PSNR unless said otherwise, and where nothing was compared with a reference the first figure there is.
+    ``metric`` is what the first row is judged by unless said otherwise, and PSNR for ``least``.
     """
-    known = shown_metrics(rows)
+    known = main_metrics(rows)
     metric = metric or ("psnr" if least is not None or not known else known[0])
-    if metric not in METRICS:
-        raise UsageError(f"there is no metric {metric!r}; use {', '.join(METRICS)}")
+    if metric not in FIGURES:
+        raise UsageError(f"there is no metric {metric!r}; use {', '.join(FIGURES)}")
     unit: Cost = budget.unit if budget else "ms"
     names = titles(rows)
     valid = [index for index, row in enumerate(rows) if row.status == "valid" and row.figure(metric) is not None]
     valid = [index for index in valid if _spent(rows[index], unit) is not None]
     if not valid:
-        what = "quality" if not known else METRICS[metric].title
+        what = FIGURES[metric].title if known or least is not None else "quality"
         return Recommendation(None, f"nothing can be recommended: no valid row has {what} and {_COSTS[unit]}")
     within = [index for index in valid if budget is None or (_spent(rows[index], unit) or 0.0) <= budget.most]
     fits = [i for i in within if least is None or goodness(_figure(rows[i], metric), metric) >= goodness(least, metric)]
@@ -154,9 +169,9 @@ def _is_better(row: Row, than: Row, metric: str) -> bool:
 
 
 def _wish(budget: Budget | None, least: float | None, metric: str) -> str:
-    most = {"higher": "at least", "lower": "at most", "one": "as near to 1 as"}[METRICS[metric].better]
+    most = {"higher": "at least", "lower": "at most", "one": "as near to 1 as"}[FIGURES[metric].better]
     parts = [f"keep within {budget}"] if budget else []
-    parts += [f"have {most} {show_figure(least, metric)} of {METRICS[metric].title}"] if least is not None else []
+    parts += [f"have {most} {show_figure(least, metric)} of {FIGURES[metric].title}"] if least is not None else []
     return " and ".join(parts) or "were measured"
 
 
@@ -164,7 +179,7 @@ def _told(row: Row, metric: str, unit: Cost) -> str:
     spent = _spent(row, unit)
     shown = "" if spent is None else quantity(spent, unit)
     percentile = " (90th percentile)" if unit == "ms" else " a picture"
-    return f"{METRICS[metric].title} {show_figure(_figure(row, metric), metric)} in {shown}{percentile}"
+    return f"{FIGURES[metric].title} {show_figure(_figure(row, metric), metric)} in {shown}{percentile}"
 
 
 def _nearest(rows: Mapping[int, Row], names: Sequence[str], budget: Budget | None, metric: str, unit: Cost) -> str:

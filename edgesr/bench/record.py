@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from edgesr.bench.metrics.catalogue import main_figure
 from edgesr.bench.statistics import Summary
 
 SCHEMA = 1
@@ -103,7 +104,8 @@ class Row:
     mlperf: Mapping[str, Value] = field(default_factory=dict)
     """``p90_ms``, ``queries``, ``seconds``, ``is_compliant``, ``reason`` under ``--mlperf``."""
     quality: Mapping[str, Any] | None = None
-    """``Quality.document()`` on the same pictures in the same run; None where it was not measured."""
+    """``document()`` of a ``Quality`` or ``LabelQuality`` on the same pictures in this run, and ``delta_fp32``: what
+    each figure is above that of the FP32 form, where that is known. None where it was not measured."""
     layers: tuple[Mapping[str, Any], ...] = ()
     """Slowest first: ``name``, ``type``, ``ms`` per picture, ``share``; only under ``--layers``."""
     roofline: Mapping[str, Any] = field(default_factory=dict)
@@ -132,9 +134,22 @@ class Row:
         return float(reading.value) if reading is not None and isinstance(reading.value, int | float) else None
 
     def figure(self, metric: str) -> float | None:
-        """Return the mean of a quality metric over the pictures, such as ``"psnr"``."""
-        found = ((self.quality or {}).get("mean") or {}).get(metric)
-        return float(found) if found is not None else None
+        """Return a quality figure of all pictures, such as ``"psnr"`` or ``"top1"``."""
+        return _number(self._figures.get(metric))
+
+    def delta(self, metric: str) -> float | None:
+        """Return what a figure is above that of the FP32 form of the model; None where that is not known."""
+        return _number(((self.quality or {}).get("delta_fp32") or {}).get(metric))
+
+    @property
+    def main_figure(self) -> str | None:
+        """The figure that judges the model: PSNR of a restoration with references, or that of its task."""
+        return main_figure([name for name, value in self._figures.items() if value is not None])
+
+    @property
+    def _figures(self) -> Mapping[str, Any]:
+        quality = self.quality or {}
+        return quality.get("mean") or quality.get("values") or {}
 
 
 @dataclass(frozen=True)
@@ -155,3 +170,7 @@ class Document:
     def is_valid(self) -> bool:
         """Tell whether no row throttled or was unstable."""
         return all(row.status != "invalid" for row in self.rows)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if value is not None else None

@@ -8,7 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from edgesr.bench.entry import failed_row, measure_entries, open_entry
+from edgesr.bench.entry import failed_row, open_entry
+from edgesr.bench.entry_quality import measure_entries
 from edgesr.bench.machine import open_nvml
 from edgesr.bench.plan import Plan, Watchers
 from edgesr.bench.record import Row
@@ -46,7 +47,7 @@ def _run_group(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="edgesr-bench-")))
         entries = [open_entry(spec, folder, plan, told, clock=clock, stack=stack) for spec in specs]
-        measure_entries(entries, plan, told)
+        measure_entries(entries, plan, told, folder)
         ready = {str(number): entry for number, entry in enumerate(entries) if entry.subject and not entry.error}
         if not ready:
             yield from (failed_row(entry) for entry in entries)

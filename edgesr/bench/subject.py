@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from edgesr.bench.conditions import describe_conditions
+from edgesr.bench.inputs import input_of
 from edgesr.bench.lower import KERNELS, build_lowered
 from edgesr.bench.memory import MemoryWatch
+from edgesr.bench.pairs import PicturePair
 from edgesr.bench.spec import Spec
 from edgesr.bench.timing import Clock
 from edgesr.engines.base import Backend
@@ -95,6 +97,16 @@ class Subject(AbstractContextManager["Subject"]):
         if not isinstance(self.pipeline, PicturePipeline):
             raise UsageError(f"{self.spec.model} makes no pictures")
         return self.pipeline(pixels)
+
+    def label(self, pixels: Array) -> Any:
+        """Label one picture, for quality; only of models that label pictures."""
+        if isinstance(self.pipeline, PicturePipeline):
+            raise UsageError(f"{self.spec.model} labels no pictures")
+        return self.pipeline(pixels)
+
+    def input_of(self, pair: PicturePair) -> Array:
+        """Read what the model is given of a pair, ``(h, w, C)``."""
+        return input_of(self.pipeline, pair)
 
     def use(self, pictures: Sequence[Array]) -> None:
         """Choose the pictures that ``run`` counts, ``(H, W, C)``."""

@@ -22,6 +22,12 @@ OPTIONS = (
     "downscale",
     "limit",
     "lpips",
+    "labels",
+    "label-column",
+    "masks",
+    "mask-values",
+    "classes",
+    "annotations",
     "calib",
     "duration",
     "count",
@@ -31,12 +37,13 @@ OPTIONS = (
     "power-mode",
     "budget",
     "min-psnr",
+    "min-accuracy",
     "output",
     "markdown",
     "html",
 )
 """Options of ``edgesr bench`` that the file may set, at its top."""
-_PATHS = ("images", "lr", "hr", "lpips", "calib", "output", "markdown", "html")
+_PATHS = ("images", "lr", "hr", "lpips", "labels", "masks", "annotations", "calib", "output", "markdown", "html")
 _TABLES = "sweep"
 _LARGEST = 10_000
 

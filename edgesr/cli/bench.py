@@ -11,10 +11,8 @@ from typing import Any
 
 from edgesr import __version__
 from edgesr.bench.machine import describe_machine, open_nvml
-from edgesr.bench.pairs import PicturePair, find_pairs
 from edgesr.bench.pareto import Budget
-from edgesr.bench.pictures import DEFAULT_PICTURE
-from edgesr.bench.plan import Plan, Watchers
+from edgesr.bench.plan import TIMED, Plan, Watchers
 from edgesr.bench.quality import QualityOptions
 from edgesr.bench.record import Document, Reading, Row
 from edgesr.bench.record_json import write_document
@@ -26,15 +24,14 @@ from edgesr.bench.spec import Spec, cross
 from edgesr.bench.timing import Protocol
 from edgesr.bench.validity import Limits
 from edgesr.cli.bench_output import give
+from edgesr.cli.bench_pictures import Pictures, find
 from edgesr.cli.bench_sweep import from_sweep
 from edgesr.cli.output import note
 from edgesr.cli.run import expectations
 from edgesr.cli.spinner import Spinner
 from edgesr.device.power_mode import Nvpmodel, power_mode
 from edgesr.errors import UsageError
-from edgesr.image.resample import Kernel
 from edgesr.pipelines.load import Pipeline
-from edgesr.pipelines.pipeline import PicturePipeline
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -46,18 +43,20 @@ def execute(arguments: argparse.Namespace) -> int:
     if not arguments.model:
         raise UsageError("name at least one model, or two results with --compare OLD NEW")
     specs = from_sweep(arguments) or _specs(arguments)
+    if arguments.min_psnr is not None and arguments.min_accuracy is not None:
+        raise UsageError("--min-psnr is for pictures, --min-accuracy for labels; give one of them")
     budget = Budget.parse(arguments.budget) if arguments.budget else None
-    pairs, told = _pairs(arguments)
-    settings = _settings(arguments, pairs, told)
+    pictures = find(arguments)
+    settings = _settings(arguments, pictures)
     with ExitStack() as stack:
-        plan = _plan(arguments, pairs, stack)
+        plan = _plan(arguments, pictures, stack)
         spinner = stack.enter_context(Spinner(quiet=arguments.json))
         nvpmodel = Nvpmodel()
         stack.enter_context(power_mode(arguments.power_mode, nvpmodel, note=note))
         machine = _machine(arguments, nvpmodel)
         finished = _finished(arguments, specs, machine, settings)
         if not arguments.json:
-            spinner.note(told)
+            spinner.note(pictures.told)
         document = Document(_now(), __version__, machine, settings, ())
         document, exhibits = _measure(arguments, specs, plan, spinner, document, finished=finished)
     return give(arguments, document, exhibits, budget)
@@ -86,11 +85,12 @@ def _measure(
             write_document(filled(), Path(arguments.output))
 
     def show(number: int, pipeline: Pipeline) -> None:
-        if arguments.html and isinstance(pipeline, PicturePipeline):
+        if arguments.html:
             exhibits.extend(collect(missing[number], pipeline, plan.pairs, note=spinner.note))
 
     def progress(title: str, share: float) -> None:
-        spinner.tick(f"{title}: {share:.0%}" if share else f"{title}: warming up", None)
+        is_timed = not title.endswith(": quality")
+        spinner.tick(f"{title}: {share:.0%}" if share or not is_timed else f"{title}: warming up", None)
 
     watchers = Watchers(note=spinner.note, tick=spinner.tick, progress=progress, row=keep, measured=show)
     run_benchmark([specs[number] for number in missing], plan, watchers)
@@ -112,37 +112,13 @@ def _specs(arguments: argparse.Namespace) -> list[Spec]:
     return specs
 
 
-def _pairs(arguments: argparse.Namespace) -> tuple[list[PicturePair], str]:
-    """Return the pictures and a sentence about them."""
-    images, low, high, kernel = arguments.images, arguments.lr, arguments.hr, arguments.downscale
-    if images and (low or high):
-        raise UsageError("--images is for inputs alone; give it without --lr and --hr")
-    if low and kernel:
-        raise UsageError("--downscale makes inputs of references; leave it out, or leave out --lr")
-    if images or low or high:
-        made: Kernel | None = kernel or (None if images or low else "cubic")
-        if images:
-            low, high = (None, images) if kernel else (images, None)
-        pairs = find_pairs(low=low, high=high, kernel=made, limit=arguments.limit)
-        how = f"inputs made of references by {made}" if made else "inputs as given"
-        references = "" if any(pair.high for pair in pairs) else ", without references: no PSNR, SSIM, LPIPS"
-        count = "1 picture" if len(pairs) == 1 else f"{len(pairs)} pictures"
-        return pairs, f"{count}, {how}{references}"
-    if kernel is None:
-        kernel = "cubic"
-    pairs = find_pairs(high=DEFAULT_PICTURE, kernel=kernel)
-    return pairs, (
-        f"no pictures were given: the example chest X-ray is the reference, its input is made by {kernel}; give yours "
-        "with --images, or --lr and --hr"
-    )
-
-
-def _settings(arguments: argparse.Namespace, pairs: list[PicturePair], told: str) -> dict[str, Any]:
+def _settings(arguments: argparse.Namespace, pictures: Pictures) -> dict[str, Any]:
     """Return what the figures depend on beside the machine and the rows' own settings."""
     return {
-        "pictures": [pair.name for pair in pairs],
-        "pictures_told": told,
-        "downscale": pairs[0].kernel if pairs else None,
+        "pictures": [pair.name for pair in pictures.pairs],
+        "pictures_told": pictures.told,
+        "downscale": pictures.pairs[0].kernel,
+        "timed_pictures": min(len(pictures.pairs), TIMED),
         "duration_s": _duration(arguments),
         "least_count": _count(arguments),
         "warmup_s": arguments.warmup,
@@ -152,7 +128,7 @@ def _settings(arguments: argparse.Namespace, pairs: list[PicturePair], told: str
     }
 
 
-def _plan(arguments: argparse.Namespace, pairs: list[PicturePair], stack: ExitStack) -> Plan:
+def _plan(arguments: argparse.Namespace, pictures: Pictures, stack: ExitStack) -> Plan:
     quality = None
     if not arguments.no_quality:
         lpips = None
@@ -162,10 +138,11 @@ def _plan(arguments: argparse.Namespace, pairs: list[PicturePair], stack: ExitSt
             lpips = stack.enter_context(Lpips(arguments.lpips))
         quality = QualityOptions(lpips=lpips)
     return Plan(
-        pairs,
+        pictures.pairs,
         Protocol(duration=_duration(arguments), least=_count(arguments), warmup=arguments.warmup),
         Limits(cv=arguments.max_cv / 100),
         quality,
+        pictures.material,
         streams=arguments.streams,
         mlperf=arguments.mlperf,
         layers=arguments.layers,

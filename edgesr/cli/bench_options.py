@@ -36,6 +36,7 @@ def add_bench(commands: Any, parents: list[Parser]) -> None:
     )
     bench.add_argument("--force", action="store_true", help="compare results of different machines or pictures")
     _add_pictures(bench.add_argument_group("pictures (default: the example X-ray, made four times smaller)"))
+    _add_truth(bench.add_argument_group("what is true of the pictures (for networks that label them)"))
     _add_settings(
         bench.add_argument_group("what is measured; lists separated by commas are tried in every combination")
     )
@@ -50,6 +51,12 @@ def add_bench(commands: Any, parents: list[Parser]) -> None:
     group.add_argument(
         "--min-psnr", type=_positive("decibels"), metavar="DB", help="recommend the fastest that reaches it"
     )
+    group.add_argument(
+        "--min-accuracy",
+        type=_share,
+        metavar="0..1",
+        help="recommend the fastest that reaches it: top-1, mIoU or mAP, without labels the agreement with FP32",
+    )
     group.add_argument("--resume", action="store_true", help="go on with the file of -o: measure what is missing in it")
 
 
@@ -58,9 +65,34 @@ def _add_pictures(group: Any) -> None:
     group.add_argument("--lr", type=filled, metavar="DIR", help="inputs with references of the same names in --hr")
     group.add_argument("--hr", type=filled, metavar="DIR", help="references; inputs are made of them without --lr")
     group.add_argument("--downscale", choices=KERNELS, help="how inputs are made of references (default: cubic)")
-    group.add_argument("--limit", type=whole(1, 10_000), default=8, metavar="N", help="pictures to take (default: 8)")
+    group.add_argument(
+        "--limit",
+        type=whole(1, 1_000_000),
+        metavar="N",
+        help="pictures to take (default: 8; all where labels are given)",
+    )
     group.add_argument("--lpips", type=filled, metavar="FILE", help="LPIPS network of `python -m export lpips`")
     group.add_argument("--no-quality", action="store_true", help="times alone")
+
+
+def _add_truth(group: Any) -> None:
+    group.add_argument(
+        "--labels",
+        type=filled,
+        metavar="PATH",
+        help="a CSV table of files and classes, or a folder with one for each class",
+    )
+    group.add_argument(
+        "--label-column", type=filled, metavar="NAME", help="of the class (default: label, class, target)"
+    )
+    group.add_argument("--masks", type=filled, metavar="DIR", help="true masks: class numbers, or Pascal VOC's colours")
+    group.add_argument(
+        "--mask-values", type=_list(whole(0, 65_535)), metavar="LIST", help="grey values of the classes, e.g. 0,255"
+    )
+    group.add_argument("--classes", type=whole(2, 65_536), metavar="N", help="of a segmentation that names none")
+    group.add_argument(
+        "--annotations", type=filled, metavar="PATH", help="drawn boxes: a COCO .json file or a folder of VOC .xml"
+    )
 
 
 def _add_settings(group: Any) -> None:
@@ -119,6 +151,13 @@ def _precision(text: str) -> str:
     if text not in PRECISIONS:
         raise argparse.ArgumentTypeError(f"expected some of {', '.join(PRECISIONS)}, got {text!r}")
     return text
+
+
+def _share(text: str) -> float:
+    number = _positive("accuracy")(text)
+    if number > 1:
+        raise argparse.ArgumentTypeError(f"expected an accuracy above 0 and at most 1, got {text!r}")
+    return number
 
 
 def _seconds(text: str) -> float:

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edgesr.bench.compare import title
-from edgesr.bench.pareto import Budget, Recommendation, recommend
+from edgesr.bench.metrics.catalogue import LABEL_METRICS
+from edgesr.bench.pareto import Budget, Recommendation, main_metrics, recommend
 from edgesr.bench.record import Document
 from edgesr.bench.record_json import to_json
 from edgesr.bench.report.exhibits import Exhibit
@@ -26,10 +27,7 @@ INVALID = 7
 
 def give(arguments: argparse.Namespace, document: Document, exhibits: Sequence[Exhibit], budget: Budget | None) -> int:
     """Print and write everything that was asked for; return 0, 6 when something failed, 7 when a row is invalid."""
-    advice = None
-    if budget is not None or arguments.min_psnr is not None:
-        metric = "psnr" if arguments.min_psnr is not None else None
-        advice = recommend(document.rows, budget=budget, least=arguments.min_psnr, metric=metric)
+    advice = _advice(arguments, document, budget)
     if arguments.json:
         result_json({**to_json(document), **({"recommendation": asdict(advice)} if advice else {})})
     else:
@@ -47,6 +45,16 @@ def give(arguments: argparse.Namespace, document: Document, exhibits: Sequence[E
     if "failed" in statuses or is_short:
         return InputError.exit_code
     return INVALID if "invalid" in statuses else 0
+
+
+def _advice(arguments: argparse.Namespace, document: Document, budget: Budget | None) -> Recommendation | None:
+    if arguments.min_psnr is not None:
+        return recommend(document.rows, budget=budget, least=arguments.min_psnr, metric="psnr")
+    if arguments.min_accuracy is not None:
+        known = [name for name in main_metrics(document.rows) if name in LABEL_METRICS]
+        metric = known[0] if known else "top1"
+        return recommend(document.rows, budget=budget, least=arguments.min_accuracy, metric=metric)
+    return None if budget is None else recommend(document.rows, budget=budget)
 
 
 def _print(document: Document, advice: Recommendation | None) -> None:

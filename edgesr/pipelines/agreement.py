@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
 
@@ -11,24 +11,67 @@ from edgesr.compile.gate import Agreement
 from edgesr.pipelines.label_result import Classification, Detections, LabelResult, Segmentation
 from edgesr.types import Array, FloatArray
 
-R = TypeVar("R", bound=LabelResult)
-
 OVERLAP = 0.5
 """Intersection over union from which two boxes of one class are the same."""
 
 
-def agreement(names: Sequence[str], found: Sequence[LabelResult], expected: Sequence[LabelResult]) -> Agreement | None:
-    """Compare the results for pictures called ``names``; None where there is nothing to agree on, as without boxes.
+class AgreementCounter:
+    """Compares results picture by picture, for sets of any size.
 
     Classes: the share of pictures with the same best class. Masks: the intersection over union of every class in all
     pictures together, averaged over the classes that occur. Boxes: twice the pairs of one class and an overlap of
     at least ``OVERLAP``, over the boxes of both.
     """
-    if isinstance(expected[0], Classification):
-        return _top1(names, found, expected)
-    if isinstance(expected[0], Segmentation):
-        return _miou(names, found, expected)
-    return _boxes(names, found, expected)
+
+    def __init__(self) -> None:
+        self._kind = ""
+        self._least, self._worst = math.inf, ""
+        self._same: Array = np.zeros(1)
+        self._both: Array = np.zeros(1)
+
+    def add(self, name: str, found: LabelResult, expected: LabelResult) -> None:
+        """Count the two results of one picture."""
+        if isinstance(found, Classification) and isinstance(expected, Classification):
+            is_same = found.top(1)[0][0] == expected.top(1)[0][0]
+            self._count("top-1", name, np.array([is_same]), np.array([1]))
+        elif isinstance(found, Segmentation) and isinstance(expected, Segmentation):
+            self._count_masks(name, found.mask, expected.mask)
+        elif isinstance(found, Detections) and isinstance(expected, Detections):
+            both = np.array([len(found) + len(expected)])
+            self._count("box", name, np.array([2 * len(matched(found, expected)[0])]), both)
+        else:
+            raise TypeError(f"results of two kinds: {type(found).__name__} and {type(expected).__name__}")
+
+    def agreement(self) -> Agreement | None:
+        """Return the agreement of all pictures; None where there is nothing to agree on, as without boxes."""
+        occurs = self._both > 0
+        if not occurs.any():
+            return None
+        value = float(np.mean(self._same[occurs] / self._both[occurs]))
+        return Agreement(f"{self._kind} agreement", value, self._worst)
+
+    def _count_masks(self, name: str, found: Array, expected: Array) -> None:
+        classes = 1 + int(max(found.max(), expected.max()))
+        is_same = found == expected
+        same = np.bincount(found[is_same], minlength=classes)
+        sizes = sum(np.bincount(mask.reshape(-1), minlength=classes) for mask in (found, expected))
+        self._count("mIoU", name, same, sizes - same, share=float(is_same.mean()))
+
+    def _count(self, kind: str, name: str, same: Array, both: Array, share: float | None = None) -> None:
+        if share is None:
+            share = float(same[0] / both[0]) if both[0] else 1.0
+        if share < self._least:
+            self._least, self._worst = share, name
+        self._kind = kind
+        self._same, self._both = _added(self._same, same), _added(self._both, both)
+
+
+def agreement(names: Sequence[str], found: Sequence[LabelResult], expected: Sequence[LabelResult]) -> Agreement | None:
+    """Compare the results for pictures called ``names``; None where there is nothing to agree on, as without boxes."""
+    counter = AgreementCounter()
+    for results in zip(names, found, expected, strict=True):
+        counter.add(*results)
+    return counter.agreement()
 
 
 def matched(found: Detections, expected: Detections) -> tuple[Array, Array]:
@@ -55,35 +98,8 @@ def overlap(a: FloatArray, b: FloatArray) -> FloatArray:
     return ratio
 
 
-def _top1(names: Sequence[str], found: Sequence[LabelResult], expected: Sequence[LabelResult]) -> Agreement:
-    same = [a.top(1)[0][0] == b.top(1)[0][0] for a, b in _pairs(found, expected, Classification)]
-    return Agreement("top-1 agreement", float(np.mean(same)), names[same.index(min(same))])
-
-
-def _miou(names: Sequence[str], found: Sequence[LabelResult], expected: Sequence[LabelResult]) -> Agreement:
-    pairs = _pairs(found, expected, Segmentation)
-    classes = 1 + max(int(max(a.mask.max(), b.mask.max())) for a, b in pairs)
-    shared, either = np.zeros(classes), np.zeros(classes)
-    same = []
-    for a, b in pairs:
-        equal = np.bincount(a.mask[a.mask == b.mask], minlength=classes)
-        shared += equal
-        either += sum(np.bincount(mask.reshape(-1), minlength=classes) for mask in (a.mask, b.mask)) - equal
-        same.append(float(equal.sum() / a.mask.size))
-    occurs = either > 0
-    return Agreement("mIoU agreement", float(np.mean(shared[occurs] / either[occurs])), names[int(np.argmin(same))])
-
-
-def _boxes(names: Sequence[str], found: Sequence[LabelResult], expected: Sequence[LabelResult]) -> Agreement | None:
-    same, both = [], []
-    for a, b in _pairs(found, expected, Detections):
-        same.append(2 * len(matched(a, b)[0]))
-        both.append(len(a) + len(b))
-    if not sum(both):
-        return None
-    shares = [equal / count if count else 1.0 for equal, count in zip(same, both, strict=True)]
-    return Agreement("box agreement", sum(same) / sum(both), names[int(np.argmin(shares))])
-
-
-def _pairs(found: Sequence[LabelResult], expected: Sequence[LabelResult], kind: type[R]) -> list[tuple[R, R]]:
-    return [(a, b) for a, b in zip(found, expected, strict=True) if isinstance(a, kind) and isinstance(b, kind)]
+def _added(one: Array, other: Array) -> Array:
+    """Return the sum of two vectors, of which the shorter one goes on with zeros."""
+    longer, shorter = (one, other) if len(one) >= len(other) else (other, one)
+    total: Array = longer + np.pad(shorter, (0, len(longer) - len(shorter)))
+    return total

@@ -134,7 +134,7 @@ def test_names_come_before_numbers():
 
 def test_what_a_task_needs_is_asked_for(classify, tmp_path):
     save(tmp_path / "p" / "a.png", np.zeros((9, 9, 3), np.uint8))
-    with pytest.raises(UsageError, match="give a table of labels"):
+    with pytest.raises(UsageError, match="give --labels, a table"):
         evaluate("m", classify, Material(images=tmp_path / "p"))
     with pytest.raises(UsageError, match="there are no pictures"):
         evaluate("m", classify, Material())

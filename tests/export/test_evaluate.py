@@ -147,4 +147,4 @@ def test_a_classifier_gets_a_table_with_the_representation_ratio(data: Path, cap
     assert rows["F"][1:] == ["1.0000", "1.000..1.000", "1.333", "2", "2"]
     assert rows["M"][1] == "0.5000" and rows["M"][-3] == "0.667"
     code, _, err = run(capsys, data / "c.edgesr", "--images", data / "pictures")
-    assert code == 2 and "give a table of labels and the column of the class" in err
+    assert code == 2 and "give --labels, a table with a column of classes" in err

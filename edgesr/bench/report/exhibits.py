@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgesr.bench.inputs import input_of
 from edgesr.bench.pairs import PicturePair
 from edgesr.errors import EdgesrError
 from edgesr.image.convert import to_float
@@ -16,6 +17,8 @@ from edgesr.image.layout import Layout
 from edgesr.image.picture import Metadata
 from edgesr.image.png_write import PngEncoder
 from edgesr.image.resample import upscale
+from edgesr.pipelines.label_result import LabelResult
+from edgesr.pipelines.load import Pipeline
 from edgesr.pipelines.pipeline import PicturePipeline
 from edgesr.types import Array, FloatArray
 
@@ -40,16 +43,19 @@ class Exhibit:
     height: int
     is_cut: bool
     before: str
-    """The input, enlarged bicubically."""
+    """The input, enlarged bicubically; the picture that was labelled."""
     after: str
-    reference: str | None
-    difference: str
+    """What the model made; the picture with what it found drawn on it."""
+    reference: str | None = None
+    difference: str | None = None
     """Of the result to the reference, or to the enlarged input where there is none; blue is darker, red brighter."""
-    against: str
+    against: str = ""
     """What the difference is to: ``the reference`` or ``bicubic``."""
-    uncertainty: str | None
-    full_uncertainty: float
+    uncertainty: str | None = None
+    full_uncertainty: float = 0.0
     """Grey levels of 255 in the strongest colour of the uncertainty map."""
+    names: tuple[str, str] = ("bicubic", "restored")
+    """What ``before`` and ``after`` are, in a word each."""
 
 
 def exhibit(
@@ -87,26 +93,51 @@ def exhibit(
 
 def collect(
     row: int,
-    pipeline: PicturePipeline,
+    pipeline: Pipeline,
     pairs: Iterable[PicturePair],
     *,
     most: int = 2,
     note: Callable[[str], None] = lambda text: None,
 ) -> list[Exhibit]:
-    """Restore the first pictures that succeed, with the uncertainty where the model predicts one."""
+    """Show the first pictures that succeed, with the uncertainty where the model predicts one."""
     found: list[Exhibit] = []
-    has_uncertainty = pipeline.descriptor.uncertainty is not None
     for pair in pairs:
         if len(found) >= most:
             break
         try:
-            low, high = pair.read(pipeline.scale)
-            result = pipeline.restore(low, uncertainty=has_uncertainty)
+            if isinstance(pipeline, PicturePipeline):
+                found.append(_restored(row, pipeline, pair))
+            else:
+                found.append(_labelled(row, pair.name, pipeline(input_of(pipeline, pair))))
         except EdgesrError as error:
             note(f"{pair.name}: not shown in the report: {error}")
-            continue
-        found.append(exhibit(row, pair.name, low, result.image, reference=high, bound=result.std))
     return found
+
+
+def _restored(row: int, pipeline: PicturePipeline, pair: PicturePair) -> Exhibit:
+    low, high = pair.read(pipeline.scale)
+    result = pipeline.restore(low, uncertainty=pipeline.descriptor.uncertainty is not None)
+    return exhibit(row, pair.name, low, result.image, reference=high, bound=result.std)
+
+
+def _labelled(row: int, name: str, result: LabelResult) -> Exhibit:
+    """Show what was found on a picture, of a chain on the enlarged one; drawings may be larger by a whole factor."""
+    drawn = _rgb(result.overlay())
+    factor = drawn.shape[0] // result.picture.shape[0]
+    picture = np.repeat(np.repeat(_rgb(result.picture), factor, axis=0), factor, axis=1)
+    height, width = drawn.shape[:2]
+    step = max(1, -(-max(height, width) // SIDE))
+    before, after = picture[::step, ::step], drawn[::step, ::step]
+    return Exhibit(
+        row=row,
+        name=name,
+        width=before.shape[1],
+        height=before.shape[0],
+        is_cut=False,
+        before=_address(before),
+        after=_address(after),
+        names=("picture", "found"),
+    )
 
 
 def _middle(height: int, width: int) -> tuple[slice, slice]:

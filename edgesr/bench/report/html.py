@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from edgesr.bench.metrics.figures import METRICS
-from edgesr.bench.pareto import Cost, Recommendation, cost_of, frontier, shown_metrics
-from edgesr.bench.record import STAGES, Document, Reading
+from edgesr.bench.metrics.catalogue import FIGURES
+from edgesr.bench.pareto import Cost, Recommendation, best_rows, cost_of, frontier, main_metrics, shown_metrics
+from edgesr.bench.record import STAGES, Document, Reading, Row
 from edgesr.bench.report.exhibits import FULL_DIFFERENCE, Exhibit
 from edgesr.bench.report.names import titles
-from edgesr.bench.report.numbers import quantity, show_figure, show_reading, significant
+from edgesr.bench.report.numbers import quantity, show_figure, show_reading, show_settings, significant
 from edgesr.bench.report.plot import plot, points_of, sparkline
 from edgesr.bench.report.table import columns, marks
 from edgesr.model.atomic import replacing, saying_why
@@ -91,7 +91,7 @@ def _plots(document: Document) -> list[str]:
             if not points:
                 continue
             best = frontier(rows, metric, unit)
-            title = f"{METRICS[metric].title} over {'latency' if unit == 'ms' else 'energy'}"
+            title = f"{FIGURES[metric].title} over {'latency' if unit == 'ms' else 'energy'}"
             lines = [f"<figure><h3>{escape(title)}</h3>"]
             lines.append(f'<div class="wide">{plot(rows, metric, unit, width=900, height=460)}</div>')
             lines.append(f'<div class="narrow">{plot(rows, metric, unit, width=343, height=330)}</div>')
@@ -118,13 +118,19 @@ def _plots(document: Document) -> list[str]:
 
 def _choices(document: Document) -> list[str]:
     rows, names = document.rows, titles(document.rows)
-    metric = shown_metrics(rows)[0]
+    best = sorted(best_rows(rows), key=lambda i: (main_metrics(rows).index(rows[i].main_figure or ""), _cost(rows[i])))
     parts = ["<ul>"]
-    for index in frontier(rows, metric):
-        spent = quantity(cost_of(rows[index], "ms") or 0.0, "ms")
-        figure = f"{METRICS[metric].title} {show_figure(rows[index].figure(metric), metric)}"
+    for index in best:
+        metric = rows[index].main_figure
+        assert metric is not None
+        figure = f"{FIGURES[metric].title} {show_figure(rows[index].figure(metric), metric)}"
+        spent = quantity(_cost(rows[index]), "ms")
         parts.append(f"<li><strong>{escape(names[index])}</strong>: {escape(figure)} in {escape(spent)}</li>")
     return [*parts, "</ul>"]
+
+
+def _cost(row: Row) -> float:
+    return cost_of(row, "ms") or 0.0
 
 
 def _table(document: Document) -> list[str]:
@@ -152,7 +158,8 @@ def _exhibits(document: Document, exhibits: Sequence[Exhibit]) -> list[str]:
     names = titles(document.rows)
     parts = ["<h2>Pictures</h2>"]
     parts.append(
-        '<p class="note">Left of the line the input enlarged bicubically, right of it what the model made.</p>'
+        '<p class="note">Left of the line the input, enlarged bicubically where the model enlarges it; right of the '
+        "line what the model made or found.</p>"
     )
     parts.append('<div class="exhibits">')
     for number, shown in enumerate(exhibits):
@@ -165,23 +172,24 @@ def _exhibit(number: int, shown: Exhibit, model: str) -> list[str]:
     size = f'width="{shown.width}" height="{shown.height}"'
     parts = [f'<section class="exhibit" aria-label="{escape(title)}"><h3>{escape(title)}</h3>']
     parts.append('<div class="slider">')
-    parts.append(f'<img src="{shown.before}" {size} alt="{escape(shown.name)}, enlarged bicubically">')
+    before, after = shown.names
+    parts.append(f'<img src="{shown.before}" {size} alt="{escape(shown.name)}, {before}">')
     parts.append(
-        f'<img class="after" src="{shown.after}" {size} alt="{escape(shown.name)}, restored by {escape(model)}">'
+        f'<img class="after" src="{shown.after}" {size} alt="{escape(shown.name)}, {after} by {escape(model)}">'
     )
-    parts.append('<span class="tag left">bicubic</span><span class="tag right">restored</span></div>')
+    parts.append(f'<span class="tag left">{before}</span><span class="tag right">{after}</span></div>')
     parts.append(
-        f'<label class="note" for="cut-{number}">How much is bicubic</label>'
+        f'<label class="note" for="cut-{number}">How much is {before}</label>'
         f'<input id="cut-{number}" type="range" min="0" max="100" value="50">'
     )
     parts.append('<div class="maps">')
     if shown.reference is not None:
         parts.append(_map(shown.reference, size, "The reference", ""))
-    full = f"{FULL_DIFFERENCE:.0f}"
-    ends = (
-        f'<div class="ramp signed"></div><div class="ends"><span>-{full}</span><span>0</span><span>+{full}</span></div>'
-    )
-    parts.append(_map(shown.difference, size, f"Difference to {shown.against}, grey levels of 255", ends))
+    if shown.difference is not None:
+        full = f"{FULL_DIFFERENCE:.0f}"
+        ends = f"<span>-{full}</span><span>0</span><span>+{full}</span>"
+        ends = f'<div class="ramp signed"></div><div class="ends">{ends}</div>'
+        parts.append(_map(shown.difference, size, f"Difference to {shown.against}, grey levels of 255", ends))
     if shown.uncertainty is not None:
         full = significant(shown.full_uncertainty, 2)
         ends = f'<div class="ramp heat"></div><div class="ends"><span>0</span><span>{full}</span></div>'
@@ -246,8 +254,7 @@ def _facts(document: Document) -> list[str]:
         unknown = {key: reading for key, reading in document.machine.items() if reading.value is None}
         parts.append(f"<details><summary>{len(unknown)} facts that are not known</summary>")
         parts += [*_readings(unknown), "</details>"]
-    settings = ", ".join(f"{key} {value}" for key, value in document.settings.items())
-    return [*parts, f'<p class="note">Settings: {escape(settings)}</p>']
+    return [*parts, f'<p class="note">Settings: {escape(show_settings(document))}</p>']
 
 
 def _readings(readings: Mapping[str, Reading]) -> list[str]:

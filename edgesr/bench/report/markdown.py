@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgesr.bench.pareto import Recommendation
 from edgesr.bench.record import Document
-from edgesr.bench.report.numbers import show_reading
+from edgesr.bench.report.numbers import show_reading, show_settings
 from edgesr.bench.report.table import columns, marks
 
 
@@ -32,12 +32,8 @@ def markdown(document: Document, recommendation: Recommendation | None = None) -
     lines += ["", "## Machine", "", "| fact | value | source |", "|---|---|---|"]
     for name, reading in document.machine.items():
         lines.append(_row([name.replace("_", " "), show_reading(reading), reading.source]))
-    lines += ["", f"edgesr {document.edgesr}; settings: {_escaped(_settings(document))}", ""]
+    lines += ["", f"edgesr {document.edgesr}; settings: {_escaped(show_settings(document))}", ""]
     return "\n".join(lines)
-
-
-def _settings(document: Document) -> str:
-    return ", ".join(f"{key} {value}" for key, value in document.settings.items()) or "defaults"
 
 
 def _row(cells: list[str]) -> str:

@@ -14,6 +14,8 @@ def titles(rows: Sequence[Row]) -> list[str]:
     # A model that could not be opened has neither precision nor device of its own.
     telling = [part for part, row in zip(parts, rows, strict=True) if row.status != "failed"] or parts
     vary = [len({part[column] for part in telling}) > 1 for column in range(1, 6)]
+    # What it was asked for, it was asked for by name.
+    vary[0] |= len({row.precision for row in rows if row.status != "failed" or row.asked.get("precision")}) > 1
     found = [
         " ".join([part[0], *(text for text, varies in zip(part[1:], vary, strict=True) if varies and text)])
         for part in parts

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
-from edgesr.bench.metrics.figures import METRICS
-from edgesr.bench.record import Reading, Row
+from edgesr.bench.metrics.catalogue import FIGURES
+from edgesr.bench.record import Document, Reading, Row
+
+_FEW = 8
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -34,7 +36,7 @@ def show_figure(value: float | None, metric: str, *, unit: bool = True) -> str:
     """Write a quality figure with the metric's digits; a dash where there is none."""
     if value is None:
         return "-"
-    entry = METRICS[metric]
+    entry = FIGURES[metric]
     text = f"{value:.{entry.digits}f}" if math.isfinite(value) else significant(value)
     return f"{text} {entry.unit}".rstrip() if unit and entry.unit == "dB" else text
 
@@ -49,6 +51,16 @@ def show_reading(reading: Reading) -> str:
     if isinstance(value, int | float) and reading.unit:
         return quantity(float(value), reading.unit)
     return str(value) if not isinstance(value, float) else significant(value, 4)
+
+
+def show_settings(document: Document) -> str:
+    """Write the settings in one line; of many pictures the first few."""
+    told = []
+    for name, value in document.settings.items():
+        if isinstance(value, list | tuple) and len(value) > _FEW:
+            value = f"{', '.join(map(str, value[:_FEW]))} and {len(value) - _FEW} more"
+        told.append(f"{name.replace('_', ' ')} {value}")
+    return ", ".join(told) or "defaults"
 
 
 def reading_of(row: Row, group: str, name: str) -> float | None:

@@ -3,7 +3,8 @@ for (const input of document.querySelectorAll(".exhibit input[type=range]")) {
   const slider = input.closest(".exhibit").querySelector(".slider");
   const move = () => {
     slider.style.setProperty("--cut", input.value + "%");
-    input.setAttribute("aria-valuetext", input.value + " % enlarged bicubically, the rest restored");
+    const [left, right] = [...slider.querySelectorAll(".tag")].map((tag) => tag.textContent);
+    input.setAttribute("aria-valuetext", `${input.value} % ${left}, the rest ${right}`);
   };
   const drag = (event) => {
     const box = slider.getBoundingClientRect();

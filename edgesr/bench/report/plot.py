@@ -9,6 +9,7 @@ from html import escape
 
 import numpy as np
 
+from edgesr.bench.metrics.catalogue import FIGURES
 from edgesr.bench.metrics.figures import METRICS
 from edgesr.bench.pareto import Cost, cost_of, frontier
 from edgesr.bench.record import Row
@@ -19,6 +20,8 @@ from edgesr.bench.report.numbers import quantity, show_figure
 COST_TITLES: dict[Cost, str] = {"ms": "milliseconds per picture, median", "J": "joules per picture"}
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 16, 14, 46
 _RADIUS = 10
+MEANS = (*METRICS, "top1", "top5")
+"""Figures that are means over pictures, which the rows of a document list."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def points_of(rows: Sequence[Row], metric: str, unit: Cost) -> list[Point]:
         x, y = cost_of(row, unit), row.figure(metric)
         if x is None or y is None or not math.isfinite(y) or x <= 0:
             continue
-        label = f"{index + 1}: {names[index]}, {METRICS[metric].title} {show_figure(y, metric)}, {quantity(x, unit)}"
+        label = f"{index + 1}: {names[index]}, {FIGURES[metric].title} {show_figure(y, metric)}, {quantity(x, unit)}"
         status = "" if row.status == "valid" else f", {row.status.upper()}"
         spread = _latency_range(row) if unit == "ms" else None
         found.append(Point(index, x, y, spread, ranges.get(index), label + status, row.status))
@@ -55,12 +58,12 @@ def plot(rows: Sequence[Row], metric: str, unit: Cost, *, width: int, height: in
     """Return an ``<svg>`` of at least one point; every point links to ``#row-N`` of the page."""
     points = points_of(rows, metric, unit)
     best = set(frontier(rows, metric, unit))
-    low = METRICS[metric].better == "lower"
+    low = FIGURES[metric].better == "lower"
     times = [x for p in points for x in (p.x, *(p.x_range or ()))]
     x = Axis.around(times, _LEFT, width - _RIGHT, may_be_log=True)
     spread = [y for p in points for y in (p.y, *(p.y_range or ()))]
     y = Axis.around(spread, _TOP if low else height - _BOTTOM, height - _BOTTOM if low else _TOP)
-    title = f"{METRICS[metric].title} over {COST_TITLES[unit]}"
+    title = f"{FIGURES[metric].title} over {COST_TITLES[unit]}"
     parts = [
         f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="group" '
         f'aria-label="{escape(title)}">',
@@ -104,7 +107,7 @@ def _grid(x: Axis, y: Axis, size: tuple[int, int], metric: str, unit: Cost) -> l
         parts.append(f'<path class="grid" d="M{_LEFT} {at:.1f}H{right}"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{value:.10g}</text>')
     parts.append(f'<path class="axis" d="M{_LEFT} {_TOP}V{bottom}H{right}"/>')
-    entry = METRICS[metric]
+    entry = FIGURES[metric]
     below = COST_TITLES[unit] + (" (log axis)" if x.is_log else "")
     side = entry.title + (f", {entry.unit}" if entry.unit else "")
     middle = (_TOP + bottom) / 2
@@ -148,6 +151,8 @@ def _quality_ranges(rows: Sequence[Row], metric: str) -> dict[int, tuple[float, 
     From each figure the mean of its picture over all rows is taken (Cousineau 2005), and the variance corrected for it
     (Morey 2008); only pictures that all rows have count.
     """
+    if metric not in MEANS:
+        return _bootstrapped(rows, metric)
     known = {index: found for index, row in enumerate(rows) if (found := _by_picture(row, metric))}
     if not known:
         return {}
@@ -162,6 +167,16 @@ def _quality_ranges(rows: Sequence[Row], metric: str) -> dict[int, tuple[float, 
     halves = _student(len(shared) - 1) * table.std(axis=1, ddof=1) * correction / math.sqrt(len(shared))
     means = {index: rows[index].figure(metric) or 0.0 for index in known}
     return {i: (means[i] - half, means[i] + half) for i, half in zip(known, halves.tolist(), strict=True)}
+
+
+def _bootstrapped(rows: Sequence[Row], metric: str) -> dict[int, tuple[float, float]]:
+    """Return the intervals of figures that are no means over pictures, as they were measured."""
+    found = {}
+    for index, row in enumerate(rows):
+        interval = ((row.quality or {}).get("interval") or {}).get(metric)
+        if interval is not None and row.figure(metric) is not None:
+            found[index] = (float(interval[0]), float(interval[1]))
+    return found
 
 
 def _by_picture(row: Row, metric: str) -> dict[str, float]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edgesr.bench.metrics.figures import METRICS
-from edgesr.bench.pareto import frontier, shown_metrics
+from edgesr.bench.metrics.catalogue import FIGURES
+from edgesr.bench.pareto import best_rows, main_metrics, shown_metrics
 from edgesr.bench.record import Document, Row
 from edgesr.bench.report.names import titles
 from edgesr.bench.report.numbers import quantity, reading_of, show_figure, significant
@@ -40,16 +40,17 @@ def columns(document: Document) -> list[Column]:
     memory = _numbers("memory", rows, lambda row: reading_of(row, "memory", "peak_rss"), lambda n: quantity(n, "bytes"))
     found.append(memory)
     for name in shown_metrics(rows):
-        title = METRICS[name].title + (f" {METRICS[name].unit}" if METRICS[name].unit == "dB" else "")
+        title = FIGURES[name].title + (f" {FIGURES[name].unit}" if FIGURES[name].unit == "dB" else "")
         found.append(_figures(title, rows, name))
+        if name in main_metrics(rows):
+            found.append(_deltas(f"{FIGURES[name].title} less FP32's", rows, name))
     return found[:1] + [column for column in found[1:] if any(text != "-" for text in column.texts)]
 
 
 def marks(document: Document) -> list[str]:
     """Return what each row is: ``best``, ``INVALID``, ``FAILED`` or nothing."""
     rows = document.rows
-    metrics = shown_metrics(rows)
-    best = set(frontier(rows, metrics[0])) if metrics else set()
+    best = best_rows(rows)
     return [row.status.upper() if row.status != "valid" else "best" if i in best else "" for i, row in enumerate(rows)]
 
 
@@ -68,10 +69,15 @@ def terminal(document: Document) -> list[str]:
         lines.append("  ".join([first, *rest]).rstrip())
     for name, one in zip(shown[0].texts, document.rows, strict=True):
         lines += [f"{name}: {one.status.upper()}: {reason}" for reason in one.reasons]
-    metrics = shown_metrics(document.rows)
-    if metrics and "best" in marked:
-        lines.append(f"best: no other gives more {METRICS[metrics[0]].title} in as little time")
+    if "best" in marked:
+        lines.append(f"best: {best_means(document.rows)}")
     return lines
+
+
+def best_means(rows: Sequence[Row]) -> str:
+    """Say what the best choices are best in."""
+    titles = [FIGURES[name].title for name in main_metrics(rows)]
+    return f"no other gives {' or '.join(f'a better {title}' for title in titles)} in as little time"
 
 
 def _numbers(
@@ -84,3 +90,9 @@ def _numbers(
 def _figures(title: str, rows: Sequence[Row], name: str) -> Column:
     values = tuple(row.figure(name) for row in rows)
     return Column(title, tuple(show_figure(value, name, unit=False) for value in values), values)
+
+
+def _deltas(title: str, rows: Sequence[Row], name: str) -> Column:
+    values = tuple(row.delta(name) for row in rows)
+    digits = FIGURES[name].digits
+    return Column(title, tuple("-" if value is None else f"{value:+.{digits}f}" for value in values), values)
