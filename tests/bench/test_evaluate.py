@@ -13,25 +13,9 @@ from edgesr.bench.evaluate import Material, evaluate
 from edgesr.bench.labels_file import class_index, read_labels
 from edgesr.bench.masks import Masks, resized, voc_colors
 from edgesr.errors import InputError, UsageError
-from edgesr.image import Picture, write
-from edgesr.model import pack
-from edgesr.pipelines.load import cpu_probe, load
+from edgesr.pipelines.load import load
 from tests import networks
-
-COLORS = {"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200)}
-PLAIN = {"range": [0, 1], "mean": [0], "std": [1]}
-
-
-def packed(network, task, labels):
-    target = network.with_suffix(".edgesr")
-    overrides = {"task": task, "labels": labels, "input": PLAIN}
-    pack(network, target, name=task, version="1", overrides=overrides, probe=cpu_probe)
-    return target
-
-
-def save(path, pixels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, Picture((np.atleast_3d(pixels),)))
+from tests.bench.label_data import COLORS, packed, save
 
 
 @pytest.fixture
@@ -176,12 +160,10 @@ def test_miou_of_masks_in_grey_and_in_the_colours_of_voc(segment, tmp_path):
 def test_a_segmentation_without_names_needs_the_number_of_its_classes(tmp_path):
     save(tmp_path / "images" / "a.png", halves("red", "green"))
     save(tmp_path / "masks" / "a.png", np.where(halves("red", "green")[..., :1] > 0, 1, 2).astype(np.uint8))
-    overrides = {"task": "segment", "input": PLAIN}
-    network = networks.color_segmenter(tmp_path / "n.onnx", stride=1)
-    pack(network, tmp_path / "n.edgesr", name="n", version="1", overrides=overrides, probe=cpu_probe)
+    packed(networks.color_segmenter(tmp_path / "n.onnx", stride=1), "segment", None)
     material = Material(images=tmp_path / "images", masks=tmp_path / "masks")
     with load(tmp_path / "n.edgesr", "cpu") as nameless:
-        with pytest.raises(UsageError, match="give the number of its classes"):
+        with pytest.raises(UsageError, match="give their number with --classes"):
             evaluate("m", nameless, material)
         quality = evaluate("m", nameless, replace(material, classes=4))
     assert quality.classes == {"class 1": {"iou": 1}, "class 2": {"iou": 1}}

@@ -57,8 +57,9 @@ def show_settings(document: Document) -> str:
     """Write the settings in one line; of many pictures the first few."""
     told = []
     for name, value in document.settings.items():
-        if isinstance(value, list | tuple) and len(value) > _FEW:
-            value = f"{', '.join(map(str, value[:_FEW]))} and {len(value) - _FEW} more"
+        if isinstance(value, list | tuple):
+            rest = f" and {len(value) - _FEW} more" if len(value) > _FEW else ""
+            value = " ".join(map(str, value[:_FEW])) + rest
         told.append(f"{name.replace('_', ' ')} {value}")
     return ", ".join(told) or "defaults"
 
