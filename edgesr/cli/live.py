@@ -112,7 +112,11 @@ def _usual_output(source: Address, arguments: argparse.Namespace) -> str | None:
 
 
 def _open_source(arguments: argparse.Namespace) -> Source:
-    given = {"timeout": arguments.timeout, "reconnect": arguments.reconnect}
+    given = {
+        "timeout": arguments.timeout,
+        "connect_timeout": arguments.connect_timeout,
+        "reconnect": arguments.reconnect,
+    }
     options = {name: value for name, value in given.items() if value is not None}
     told = partial(note)
     return open_source(arguments.input[0], through=arguments.media, note=told, **options)

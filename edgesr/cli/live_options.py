@@ -14,6 +14,7 @@ _DEFAULTS: dict[str, Any] = {
     "skip_similar": None,
     "frames": None,
     "timeout": None,
+    "connect_timeout": None,
     "reconnect": None,
     "codec": None,
     "bitrate": None,
@@ -22,7 +23,7 @@ _DEFAULTS: dict[str, Any] = {
     "media": "auto",
 }
 # Written out, as the help must not wait for the modules that know them.
-CODECS = ("h264", "h265", "vp9", "mjpeg", "ffv1")
+CODECS = ("h264", "h265", "vp9", "av1", "mjpeg", "ffv1")
 _FACTORS = {"": 1, "k": 1_000, "m": 1_000_000}
 
 
@@ -37,6 +38,12 @@ def add_live_options(run: Parser) -> None:
     )
     group.add_argument("--frames", type=whole(1), metavar="N", help="stop after N frames")
     group.add_argument("--timeout", type=_seconds, metavar="S", help="seconds without a frame that are too many (10)")
+    group.add_argument(
+        "--connect-timeout",
+        type=_wait,
+        metavar="S",
+        help="seconds that a camera or stream may take to its first frame (30; names that look mistyped: 0)",
+    )
     group.add_argument(
         "--reconnect", type=whole(0, 1_000_000), metavar="N", help="attempts to reach a lost camera or stream (5)"
     )
@@ -67,6 +74,13 @@ def _seconds(text: str) -> float:
     number = _number(text)
     if not 0 < number < 1e6:
         raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return number
+
+
+def _wait(text: str) -> float:
+    number = _number(text)
+    if not 0 <= number < 1e6:
+        raise argparse.ArgumentTypeError(f"expected seconds from 0, got {text!r}")
     return number
 
 

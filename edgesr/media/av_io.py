@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import os
 from fractions import Fraction
 from pathlib import Path
 from time import monotonic
@@ -12,9 +14,9 @@ import numpy as np
 
 from edgesr.errors import BackendError, InputError, UsageError
 from edgesr.media.address import Address
-from edgesr.media.codec import check_even, codec_for
+from edgesr.media.codec import check_even, check_least, codec_for
 from edgesr.media.frame import Color, Frame, VideoFormat, matrix_of
-from edgesr.media.port import WAIT, StallError
+from edgesr.media.port import WAIT, AbsentError, StallError, UnreachableError
 from edgesr.media.redact import redact
 from edgesr.types import Array
 
@@ -23,8 +25,11 @@ _SWS_MATRICES = {"bt601": 5, "bt709": 1}
 """SWS_CS_ITU601 and SWS_CS_ITU709 of libswscale."""
 _TAGS = {"bt601": 6, "bt709": 1}
 """AVCOL_SPC_SMPTE170M and AVCOL_SPC_BT709, which AVColorPrimaries and AVColorTransferCharacteristic share."""
+_SILENT = (errno.EIO, errno.EBUSY, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT, errno.EAGAIN)
 _LIMITED, _FULL = 1, 2
 _UNSPECIFIED = 2
+_LEAST = {"h265": 16, "av1": 16}
+"""Pixels a side of libx265's smallest coding unit, and a margin above SVT-AV1's."""
 
 
 def has_av() -> bool:
@@ -52,7 +57,7 @@ class AvReader:
         try:
             self._container = av.open(address.target, options=options, timeout=timeout, **source)
         except av.FFmpegError as error:
-            raise InputError(f"{address}: {_reason(error)}") from None
+            raise _failure(address, error)(f"{address}: {_reason(error)}") from None
         if not self._container.streams.video:
             self._container.close()
             raise InputError(f"{address}: holds no video")
@@ -119,10 +124,15 @@ class AvWriter:
         chosen = codec_for(address, codec)
         if chosen.is_subsampled:
             check_even(video, chosen.label)
+        if chosen.name in _LEAST:
+            check_least(video, f"FFmpeg with {chosen.label}", _LEAST[chosen.name])
         self._address = address
         self._matrix = matrix_of(video.height)
         self._pixels = {"ffv1": "bgr0", "mjpeg": "yuvj444p"}.get(chosen.name, "yuv420p")
         live = address.kind == "rtsp"
+        if chosen.name == "av1":
+            # SVT-AV1 tells its settings on standard error otherwise.
+            os.environ.setdefault("SVT_LOG", "1")
         try:
             self._container = av.open(address.target, "w", format="rtsp" if live else None)
             self._stream: Any = self._container.add_stream(chosen.av, rate=video.fps or Fraction(30))
@@ -132,12 +142,10 @@ class AvWriter:
             raise BackendError(f"this PyAV has no encoder {chosen.av}; choose another --codec") from None
         self._stream.width, self._stream.height, self._stream.pix_fmt = video.width, video.height, self._pixels
         self._stream.time_base = self._stream.codec_context.time_base = _TIME_BASE
-        if bitrate is not None or (live and chosen.is_lossy):
+        by_rate = bitrate is not None or (live and chosen.is_lossy)
+        if by_rate:
             self._stream.bit_rate = bitrate or chosen.usual_bitrate(video)
-        elif chosen.name in ("h264", "h265"):
-            self._stream.options = {"crf": "18", "preset": "veryfast"}
-        if live and chosen.name == "h264":
-            self._stream.options = {"tune": "zerolatency", "preset": "veryfast"}
+        self._stream.options = _options(chosen.name, by_rate=by_rate, live=live)
         if self._pixels == "yuv420p":
             context = self._stream.codec_context
             context.colorspace = context.color_primaries = context.color_trc = _TAGS[self._matrix]
@@ -186,6 +194,17 @@ class AvWriter:
         return InputError(f"{self._address}: {_reason(error)}; what was written so far is kept")
 
 
+def _options(codec: str, *, by_rate: bool, live: bool) -> dict[str, str]:
+    """Return the options of an encoder: constant quality where no bitrate was asked for."""
+    if codec == "av1":
+        return {"preset": "10"} | ({} if by_rate else {"crf": "25"})
+    if codec not in ("h264", "h265"):
+        return {}
+    options = {"preset": "veryfast"} | ({} if by_rate else {"crf": "18"}) | ({"tune": "zerolatency"} if live else {})
+    # x265 tells its settings on standard error otherwise.
+    return options | ({"x265-params": "log-level=error"} if codec == "h265" else {})
+
+
 def _v4l2_options(address: Address) -> dict[str, str]:
     width, height = address.whole("width"), address.whole("height")
     formats = {"mjpeg": "mjpeg", "yuyv": "yuyv422", "uyvy": "uyvy422", "nv12": "nv12", "h264": "h264"}
@@ -199,6 +218,17 @@ def _v4l2_options(address: Address) -> dict[str, str]:
 def _reason(error: Exception) -> str:
     text = getattr(error, "strerror", None) or str(error)
     return redact(str(text).strip() or type(error).__name__)
+
+
+def _failure(address: Address, error: Exception) -> type[InputError]:
+    """Tell what an error at opening means for trying again."""
+    if address.kind == "video" or "nauthorized" in str(error):
+        return InputError
+    if "Not Found" in str(error) or isinstance(error, FileNotFoundError):
+        return AbsentError
+    # EIO and EOF are what FFmpeg makes of a connection that fails or ends early.
+    is_silent = isinstance(error, (ConnectionError, TimeoutError, EOFError)) or getattr(error, "errno", 0) in _SILENT
+    return UnreachableError if is_silent else InputError
 
 
 def check_file(path: str) -> None:

@@ -54,6 +54,8 @@ class Codec:
             return [f"bitrate={bitrate or rate}"]
         if element in ("vp9enc", "vp8enc"):
             return [f"target-bitrate={bitrate or rate}", "deadline=1", "cpu-used=5"]
+        if element == "av1enc":
+            return [f"target-bitrate={max(1, (bitrate or rate) // 1000)}", "usage-profile=realtime", "cpu-used=8"]
         if element == "jpegenc":
             return ["quality=95"]
         return []
@@ -71,17 +73,18 @@ CODECS = {
             ("!", "h265parse"), ("rtph265pay", "config-interval=1"),
         ),
         Codec("vp9", "VP9", ("vp9enc",), "libvpx-vp9"),
+        Codec("av1", "AV1", ("av1enc",), "libsvtav1", "nvv4l2av1enc", ("!", "av1parse")),
         Codec("mjpeg", "Motion JPEG", ("jpegenc",), "mjpeg", payload=("rtpjpegpay",), is_subsampled=False),
         Codec("ffv1", "FFV1", ("avenc_ffv1",), "ffv1", is_subsampled=False),
     )
 }  # fmt: skip
 
 CONTAINERS = {
-    ".mp4": ("h264", "h265"),
+    ".mp4": ("h264", "h265", "av1"),
     ".m4v": ("h264", "h265"),
     ".mov": ("h264", "h265", "mjpeg"),
-    ".mkv": ("h264", "h265", "ffv1", "vp9", "mjpeg"),
-    ".webm": ("vp9",),
+    ".mkv": ("h264", "h265", "ffv1", "vp9", "av1", "mjpeg"),
+    ".webm": ("vp9", "av1"),
 }
 """What each kind of file may hold, the usual one first."""
 
@@ -101,6 +104,14 @@ def codec_for(address: Address, name: str | None) -> Codec:
         fits = next((kind for kind, names in CONTAINERS.items() if name in names), ".mkv")
         raise UsageError(f"{address}: {suffix} files do not hold {name}; write a {fits} file")
     return CODECS[name or CONTAINERS[suffix][0]]
+
+
+def check_least(video: VideoFormat, label: str, least: int) -> None:
+    """Refuse frames that an encoder or a kind of file is too large for, whose own message says less or never comes."""
+    if min(video.width, video.height) < least:
+        raise InputError(
+            f"{label} takes frames from {least} pixels a side, these are {video}; write pictures (frames/%05d.png)"
+        )
 
 
 def check_even(video: VideoFormat, label: str, *, is_tall: bool = True) -> None:

@@ -81,9 +81,9 @@ def opening(caps: str) -> bytes:
     return b"".join(_packet(kind, text.encode() + b"\0") for kind, text in texts)
 
 
-def frame_header(length: int, pts: int) -> bytes:
-    """Return the header before a frame of ``length`` bytes at ``pts`` nanoseconds."""
-    return _HEADER.pack(1, 0, 0, 0, BUFFER, length, pts, NO_TIME, NO_TIME, NO_TIME, 0, NO_TIME) + bytes(10)
+def frame_header(length: int, pts: int, duration: int) -> bytes:
+    """Return the header before a frame of ``length`` bytes, shown from ``pts`` on for ``duration`` nanoseconds."""
+    return _HEADER.pack(1, 0, 0, 0, BUFFER, length, pts, duration, NO_TIME, NO_TIME, 0, NO_TIME) + bytes(10)
 
 
 def packets(data: bytes) -> Iterator[tuple[Packet, bytes]]:

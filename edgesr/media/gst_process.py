@@ -18,6 +18,7 @@ from edgesr.media.port import WAIT, StallError
 from edgesr.types import Array
 
 _FINISH_SECONDS = 60.0
+_USUAL_FPS = 30
 _LEAVE_SECONDS = 2.0
 """A stream or display has nothing to finish; some of their elements never end by themselves."""
 
@@ -34,10 +35,12 @@ class GstReader:
         color: Color,
         is_finite: bool,
         explain: Callable[[str], str] = lambda text: text,
+        failure: Callable[[str], type[InputError]] = lambda text: InputError,
     ) -> None:
         pixels = f"video/x-raw,format={color.upper()}"
         self._name = name
         self._explain = explain
+        self._failure = failure
         self._child = Child(gstreamer, [*words, "!", "videoconvert", "!", pixels, "!", "gdppay"], reads=True)
         self._caps: gdp.Caps | None = None
         self._is_finite = is_finite
@@ -122,7 +125,7 @@ class GstReader:
         self._is_closed = True
         said = self._child.complaint
         if said:
-            raise InputError(f"{self._name}: {self._explain(said)}")
+            raise self._failure(said)(f"{self._name}: {self._explain(said)}")
         if code:
             raise InputError(f"{self._name}: the pipeline ended with code {code}")
         if self._count == 0:
@@ -153,6 +156,8 @@ class GstWriter:
         self._child = Child(gstreamer, ["gdpdepay", "!", *words], reads=False)
         self._is_closed = False
         rate = video.fps or Fraction(0)
+        # Without a duration the last frame lasts for no time, and players leave it out.
+        self._duration = round(1e9 / (rate or _USUAL_FPS))
         caps = (
             f"video/x-raw, format=(string){pixels}, width=(int){video.width}, height=(int){video.height}, "
             f"framerate=(fraction){rate.numerator}/{rate.denominator}, pixel-aspect-ratio=(fraction)1/1, "
@@ -170,7 +175,7 @@ class GstWriter:
             rows = np.ascontiguousarray(image).reshape(height, 3 * width)
             if 3 * width % 4:
                 rows = np.pad(rows, ((0, 0), (0, -3 * width % 4)))
-        self._send(gdp.frame_header(rows.size, max(0, round(time * 1e9))))
+        self._send(gdp.frame_header(rows.size, max(0, round(time * 1e9)), self._duration))
         self._send(rows.reshape(-1).data)
 
     def close(self) -> None:

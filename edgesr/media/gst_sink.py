@@ -12,13 +12,13 @@ from pathlib import Path
 
 from edgesr.errors import BackendError, InputError, UsageError
 from edgesr.media.address import Address
-from edgesr.media.codec import Codec, check_even, codec_for
+from edgesr.media.codec import Codec, check_even, check_least, codec_for
 from edgesr.media.frame import VideoFormat, matrix_of
 from edgesr.media.gst import GStreamer, quoted
 from edgesr.media.gst_source import pipeline_words
 
-_LEAST_FFV1 = 16
-"""Pixels; avenc_ffv1 of GStreamer 1.22 encodes pictures of few rows as black."""
+_LEAST = 16
+"""Pixels; muxers of MP4 and WebM refuse less, x264enc and x265enc never end, and avenc_ffv1 encodes black."""
 _MUXERS = {".mp4": "mp4mux", ".m4v": "mp4mux", ".mov": "qtmux", ".mkv": "matroskamux", ".webm": "webmmux"}
 
 
@@ -51,19 +51,17 @@ def sink_pipeline(
     chosen = codec_for(address, codec)
     if chosen.is_subsampled:
         check_even(video, chosen.label)
-    if chosen.name == "ffv1" and min(video.width, video.height) < _LEAST_FFV1:
-        raise InputError(
-            f"GStreamer's FFV1 encoder loses frames below {_LEAST_FFV1} pixels a side, these are {video}; "
-            "write pictures (frames/%05d.png)"
-        )
     live = address.kind in ("rtp", "rtsp")
+    suffix = "" if live else Path(address.target).suffix.lower()
+    if suffix != ".mkv" or chosen.name not in ("vp9", "mjpeg"):
+        check_least(video, f"GStreamer with {chosen.label}{suffix and f' in a {suffix} file'}", _LEAST)
     encode = _encoder(chosen, gstreamer, video, bitrate=bitrate, hardware=encoder, live=live)
     if address.kind == "rtp":
         tail = _rtp(address, chosen)
     elif address.kind == "rtsp":
         tail = _rtsp(address, gstreamer, chosen)
     else:
-        muxer = _MUXERS[Path(address.target).suffix.lower()]
+        muxer = _MUXERS[suffix]
         gstreamer.need(muxer)
         tail = [*chosen.parsed, "!", muxer, "!", "filesink", f"location={quoted(address.target)}"]
     return SinkPipeline([*encode, *tail], "BGRx" if chosen.name == "ffv1" else "RGB", chosen.name != "ffv1")

@@ -10,9 +10,10 @@ import shlex
 from itertools import pairwise
 from pathlib import Path
 
-from edgesr.errors import BackendError, UsageError
+from edgesr.errors import BackendError, InputError, UsageError
 from edgesr.media.address import Address
 from edgesr.media.gst import GStreamer
+from edgesr.media.port import AbsentError, UnreachableError
 
 _V4L2_FORMATS = ("mjpeg", "yuyv", "uyvy", "nv12", "i420", "rgb", "bgr", "grey", "h264")
 _RAW = {"yuyv": "YUY2", "uyvy": "UYVY", "nv12": "NV12", "i420": "I420", "rgb": "RGB", "bgr": "BGR", "grey": "GRAY8"}
@@ -74,6 +75,20 @@ def explain_source(address: Address, text: str) -> str:
     if address.kind == "csi":
         return f"{text}; is the camera connected, and does `sudo systemctl restart nvargus-daemon` help?"
     return text
+
+
+def failure_of(address: Address, text: str) -> type[InputError]:
+    """Tell what a complaint of GStreamer about a source means for trying again."""
+    low = text.lower()
+    if any(word in low for word in ("unauthorized", "401", "forbidden", "403", "negotiat", "missing", "v4l1")):
+        return InputError
+    if any(word in low for word in ("not found", "404", "no such file", "cannot identify")):
+        return AbsentError
+    if "busy" in low or address.kind == "csi":
+        return UnreachableError
+    if address.kind == "rtsp" and any(word in low for word in ("connect", "could not open", "could not read")):
+        return UnreachableError
+    return InputError
 
 
 def _csi(address: Address, gstreamer: GStreamer) -> list[str]:

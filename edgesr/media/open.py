@@ -24,6 +24,7 @@ def open_source(
     color: Color = "rgb",
     *,
     timeout: float = 10.0,
+    connect_timeout: float | None = None,
     reconnect: int = 5,
     through: Through = "auto",
     note: Callable[[str], None] = lambda text: None,
@@ -33,17 +34,20 @@ def open_source(
     ``uri`` is a file, folder, glob or ``frames/%05d.png``; ``csi://0``, ``/dev/video0``, ``rtsp://HOST/PATH``,
     ``rtp://@:PORT``, a GStreamer pipeline up to raw video, or ``-`` for standard input. ``color`` is the order of the
     colours in ``Frame.image``. A source that gives no frame for ``timeout`` seconds counts as lost; a camera or stream
-    that is lost is opened again ``reconnect`` times in a row, and ``note`` is told. ``through`` names the library:
-    ``"gstreamer"``, ``"pyav"`` or ``"auto"``, which takes the first that is installed.
+    that is lost is opened again ``reconnect`` times in a row, and ``note`` is told. One that does not answer, is busy
+    or gives no frame at first is tried for ``connect_timeout`` seconds (None: 30); one whose name looks like a typing
+    error (no such device, host or path) only where that is given, and else fails at once. ``through`` names the
+    library: ``"gstreamer"``, ``"pyav"`` or ``"auto"``, which takes the first that is installed.
 
     Raises UsageError for a wrong address, InputError for what is not there, BackendError where a library is missing.
     """
     _check_color(color)
-    if not timeout > 0 or reconnect < 0:
-        raise UsageError(f"timeout must be above 0 and reconnect not below, got {timeout} and {reconnect}")
+    if not timeout > 0 or reconnect < 0 or (connect_timeout or 0) < 0:
+        given = f"{timeout}, {reconnect} and {connect_timeout}"
+        raise UsageError(f"timeout must be above 0, reconnect and connect_timeout not below, got {given}")
     address = parse_source(uri) if isinstance(uri, str) else parse_path(uri)
-    patience = Patience(timeout=timeout, attempts=reconnect)
-    opener, path = reader_opener(address, color, timeout, through)
+    patience = Patience(timeout=timeout, connect=connect_timeout, attempts=reconnect)
+    opener, path = reader_opener(address, color, timeout, through, waits=bool(connect_timeout))
     return Source(opener, str(address), is_live=address.is_live, patience=patience, note=note, path=path)
 
 
@@ -62,8 +66,8 @@ def open_sink(
     ``uri`` is a ``.mp4``, ``.mov``, ``.mkv``, ``.webm`` or ``.y4m`` file, ``frames/%05d.png`` or a folder,
     ``display://0``, ``rtp://HOST:PORT``, ``rtsp://HOST/PATH`` of a server, a v4l2loopback device, a GStreamer pipeline
     from raw video on, or ``-`` for Y4M on standard output. ``color`` is the order of the colours that are written,
-    ``codec`` h264, h265, vp9, mjpeg or the lossless ffv1, ``bitrate`` in bits per second (default: constant quality).
-    A sink that takes no frame for ``timeout`` seconds is an InputError. ``through`` as for ``open_source``.
+    ``codec`` h264, h265, vp9, av1, mjpeg or the lossless ffv1, ``bitrate`` in bits per second (default: constant
+    quality). A sink that takes no frame for ``timeout`` seconds is an InputError. ``through`` as for ``open_source``.
     """
     _check_color(color)
     address = parse_sink(uri) if isinstance(uri, str) else parse_path(uri)

@@ -16,6 +16,14 @@ class StallError(InputError):
     """A source that is there but gives no frame in time."""
 
 
+class UnreachableError(InputError):
+    """A source that does not answer, or is busy: it may still be starting."""
+
+
+class AbsentError(InputError):
+    """Nothing goes by this name: a typing error, or not there yet."""
+
+
 class Reader(Protocol):
     """Gives frames one after the other; used by one thread, apart from ``close``."""
 

@@ -12,12 +12,17 @@ from edgesr.media.address import Address
 from edgesr.media.frame import Color
 from edgesr.media.gst import PACKAGES, GStreamer
 from edgesr.media.library import Through, library
-from edgesr.media.places import check_camera, is_y4m
+from edgesr.media.places import check_camera, check_host, is_y4m
 from edgesr.media.port import Reader
 
 
-def reader_opener(address: Address, color: Color, timeout: float, through: Through) -> tuple[Callable[[], Reader], str]:
-    """Return what opens a reader, and the name of the library behind it; check beforehand what can be checked."""
+def reader_opener(
+    address: Address, color: Color, timeout: float, through: Through, *, waits: bool = False
+) -> tuple[Callable[[], Reader], str]:
+    """Return what opens a reader, and the name of the library behind it; check beforehand what can be checked.
+
+    With ``waits`` a device need not be there yet.
+    """
     if address.kind == "stdio":
         return partial(_open_stdin, address, color), "edgesr"
     if address.kind in ("pictures", "sequence"):
@@ -31,26 +36,41 @@ def reader_opener(address: Address, color: Color, timeout: float, through: Throu
         check_file(address.target)
     if is_y4m(address):
         return partial(_open_y4m, address, color), "edgesr"
-    if address.kind == "v4l2":
+    if address.kind == "v4l2" and not waits:
         check_camera(address)
     chosen = library(through, str(address))
     if chosen.gstreamer is not None:
-        return _gst_opener(address, color, chosen.gstreamer), chosen.name
+        return partial(_checked, address, _gst_opener(address, color, chosen.gstreamer)), chosen.name
     if address.kind not in ("video", "v4l2", "rtsp"):
         raise BackendError(f"{address}: needs GStreamer; {PACKAGES}")
     from edgesr.media.av_io import AvReader
 
-    return lambda: AvReader(address, color=color, timeout=timeout), chosen.name
+    return partial(_checked, address, partial(AvReader, address, color=color, timeout=timeout)), chosen.name
+
+
+def _checked(address: Address, open_reader: Callable[[], Reader]) -> Reader:
+    """Open a reader once its device or host is known to be there: libraries hide which of both failed."""
+    if address.kind == "v4l2":
+        check_camera(address)
+    if address.kind == "rtsp":
+        check_host(address)
+    return open_reader()
 
 
 def _gst_opener(address: Address, color: Color, gstreamer: GStreamer) -> Callable[[], Reader]:
     from edgesr.media.gst_process import GstReader
-    from edgesr.media.gst_source import explain_source, source_words
+    from edgesr.media.gst_source import explain_source, failure_of, source_words
 
     words = source_words(address, gstreamer, is_jetson=_is_jetson())
-    explain = partial(explain_source, address)
-    finite = address.kind in ("video", "gst")
-    return lambda: GstReader(gstreamer, words, name=str(address), color=color, is_finite=finite, explain=explain)
+    return lambda: GstReader(
+        gstreamer,
+        words,
+        name=str(address),
+        color=color,
+        is_finite=address.kind in ("video", "gst"),
+        explain=partial(explain_source, address),
+        failure=partial(failure_of, address),
+    )
 
 
 def _open_stdin(address: Address, color: Color) -> Reader:

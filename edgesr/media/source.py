@@ -7,13 +7,17 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from time import monotonic
 from types import TracebackType
 from typing import Any
 
-from edgesr.errors import EdgesrError, InputError
+from edgesr.errors import InputError
 from edgesr.media.frame import Frame
-from edgesr.media.port import Reader, StallError
+from edgesr.media.port import AbsentError, Reader, StallError, UnreachableError
 from edgesr.media.slot import Slot
+
+_USUAL_CONNECT = 30.0
+"""Seconds; what network cameras take to start after the board."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,9 @@ class Patience:
 
     timeout: float = 10.0
     """Seconds without a frame after which it counts as lost."""
+    connect: float | None = None
+    """Seconds that a live source may take to its first frame; None for 30 where it does not answer or gives nothing,
+    and none where its name looks like a typing error."""
     attempts: int = 5
     """Times in a row that a lost camera or stream is opened again; 0 for never."""
     first_pause: float = 0.5
@@ -29,13 +36,19 @@ class Patience:
     longest_pause: float = 10.0
     """Seconds that no pause exceeds."""
 
+    def connect_for(self, error: InputError) -> float:
+        """Return for how many seconds a source is tried whose first connection failed with ``error``."""
+        if isinstance(error, (UnreachableError, StallError)):
+            return _USUAL_CONNECT if self.connect is None else self.connect
+        return self.connect or 0.0 if isinstance(error, AbsentError) else 0.0
+
 
 class Source:
     """Frames in order, captured on a thread of its own: ``for frame in source``.
 
     Of a live source only the newest frame waits to be taken; older ones are dropped and counted. Of any other source
-    no frame is lost. A camera or stream that goes away after its first frame is opened again. Several threads may
-    take frames, each frame goes to one of them. Errors are raised where frames are taken.
+    no frame is lost. A camera or stream that does not answer yet, or goes away after its first frame, is opened again.
+    Several threads may take frames, each frame goes to one of them. Errors are raised where frames are taken.
     """
 
     def __init__(
@@ -133,8 +146,9 @@ class Source:
         """Read until the end, opening a lost source again."""
         attempts = 0
         last: Frame | None = None
+        begin = monotonic()
         while not self._stopped.is_set():
-            lost: EdgesrError
+            lost: InputError
             try:
                 for frame in self._connection(last):
                     attempts, last = 0, frame
@@ -149,13 +163,22 @@ class Source:
                 self._close_reader()
             if self._stopped.is_set():
                 return
-            if last is None or not self.is_live or attempts >= self._patience.attempts:
-                raise _after(lost, attempts)
+            if not self.is_live:
+                raise lost
             pause = min(self._patience.first_pause * 2**attempts, self._patience.longest_pause)
+            if last is None:
+                left = begin + self._patience.connect_for(lost) - monotonic()
+                if left <= 0:
+                    raise _after(lost, attempts)
+                self._note(f"{lost}; trying again in {min(pause, left):.2g} s, for {left:.0f} s more")
+                self._stopped.wait(min(pause, left))
+            else:
+                if attempts >= self._patience.attempts:
+                    raise _after(lost, attempts)
+                self._note(f"{lost}; opening it again in {pause:g} s ({attempts + 1} of {self._patience.attempts})")
+                self._stopped.wait(pause)
+                self.reconnects += 1
             attempts += 1
-            self._note(f"{lost}; opening it again in {pause:g} s ({attempts} of {self._patience.attempts})")
-            self._stopped.wait(pause)
-            self.reconnects += 1
 
     def _connection(self, last: Frame | None) -> Iterator[Frame]:
         """Yield the frames of one connection, numbered and timed on from the ``last`` frame before it."""
@@ -216,11 +239,10 @@ class Listener:
             self._error = error
 
 
-def _after(lost: EdgesrError, attempts: int) -> EdgesrError:
+def _after(lost: InputError, attempts: int) -> InputError:
     if not attempts:
         return lost
-    kind = InputError if isinstance(lost, StallError) else type(lost)
-    return kind(f"{lost}; given up after {attempts} attempts")
+    return type(lost)(f"{lost}; given up after {attempts} attempt{'' if attempts == 1 else 's'}")
 
 
 __all__ = ["Listener", "Patience", "Source", "StallError"]

@@ -36,11 +36,12 @@ class Camera:
     fails: set[int] = field(default_factory=set)
     """Numbers of the openings that fail."""
     opened: int = 0
+    error: type[InputError] = InputError
 
     def __call__(self) -> CameraReader:
         number, self.opened = self.opened, self.opened + 1
         if number in self.fails:
-            raise InputError("camera: there is no such device")
+            raise self.error("camera: there is no such device")
         return CameraReader(self.plays[min(number, len(self.plays) - 1)])
 
 

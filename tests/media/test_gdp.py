@@ -28,7 +28,9 @@ def test_frames_of_gdppay_are_understood() -> None:
 
 
 def test_what_is_written_is_read() -> None:
-    stream = opening("video/x-raw, format=(string)RGB, width=(int)4, height=(int)2") + frame_header(24, 5) + bytes(24)
+    stream = (
+        opening("video/x-raw, format=(string)RGB, width=(int)4, height=(int)2") + frame_header(24, 5, 9) + bytes(24)
+    )
     found = list(packets(stream))
     assert parse_caps(next(payload for packet, payload in found if packet.kind == CAPS)).fps is None
     assert (found[-1][0].kind, found[-1][0].pts, found[-1][1]) == (BUFFER, 5, bytes(24))

@@ -95,7 +95,7 @@ def test_streams_do_not_wait_and_repeat_their_headers(desktop: GStreamer) -> Non
         ("rtp://host:99999", None, "must be rtp://HOST:PORT"),
         ("rtp://host:5000", "ffv1", "FFV1 cannot be sent by RTP"),
         ("rtsp://:8554/x", None, "names no host; edgesr sends to an RTSP server"),
-        ("a.mp4", "ffv2", "must be one of h264, h265, vp9, mjpeg, ffv1"),
+        ("a.mp4", "ffv2", "must be one of h264, h265, vp9, av1, mjpeg, ffv1"),
     ],
 )
 def test_what_cannot_be_sent_is_refused(desktop: GStreamer, text: str, codec: str | None, said: str) -> None:

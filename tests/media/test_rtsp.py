@@ -26,21 +26,28 @@ SERVER = Path(__file__).with_name("rtsp_server.py")
 @pytest.fixture(scope="module")
 def server() -> Iterator[None]:
     """Start the server in a Python that has PyGObject, where there is one."""
+    child = _started(PORT)
+    if child is None:
+        pytest.skip("no Python here has PyGObject with GstRtspServer")
+    yield
+    child.kill()
+    child.communicate()
+
+
+def _started(port: int) -> subprocess.Popen[str] | None:
+    """Return a server that listens; None where no Python here can run it."""
     for python in ("/usr/bin/python3", sys.executable):
         if not Path(python).exists():
             continue
         child = subprocess.Popen(
-            [python, str(SERVER), str(PORT)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [python, str(SERVER), str(port)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         assert child.stdout is not None
-        is_ready = child.stdout.readline().strip() == "ready"
-        if is_ready:
-            yield
+        if child.stdout.readline().strip() == "ready":
+            return child
         child.kill()
         child.communicate()
-        if is_ready:
-            return
-    pytest.skip("no Python here has PyGObject with GstRtspServer")
+    return None
 
 
 @pytest.mark.parametrize("through", BOTH)
@@ -61,14 +68,52 @@ def test_a_stream_with_a_password_is_read_and_the_password_never_shown(server: N
         (f"rtsp://user:falsch@127.0.0.1:{PORT}/red", r"[Uu]nauthorized"),
         (f"rtsp://user:geheim@127.0.0.1:{PORT}/blue", r"[Nn]ot [Ff]ound|404"),
         ("rtsp://user:geheim@127.0.0.1:9/red", r"[Cc]onnect|refused|Could not open"),
+        ("rtsp://user:geheim@no-such-host.invalid/red", r"the host no-such-host.invalid is not known"),
     ],
 )
 def test_a_stream_that_cannot_be_had_is_one_line(server: None, through: Through, url: str, said: str) -> None:
-    with pytest.raises(InputError, match=said) as caught, open_source(url, through=through, timeout=10) as source:
+    options = {"timeout": 10, "connect_timeout": 0 if ":9/" in url else None}
+    with pytest.raises(InputError, match=said) as caught, open_source(url, through=through, **options) as source:
         source.read()
     assert "geheim" not in str(caught.value)
     assert "falsch" not in str(caught.value)
-    assert "user:***@127.0.0.1" in str(caught.value)
+    assert "user:***@" in str(caught.value)
+
+
+@pytest.mark.parametrize("through", BOTH)
+def test_a_camera_that_starts_after_the_board_is_waited_for(through: Through) -> None:
+    """The server begins to listen once it has been asked for in vain."""
+    import threading
+
+    port, missed, children = PORT + 1, threading.Event(), []
+
+    def start() -> None:
+        missed.wait(20)
+        children.append(_started(port))
+
+    said: list[str] = []
+    thread = threading.Thread(target=start)
+    thread.start()
+    try:
+        url = f"rtsp://user:geheim@127.0.0.1:{port}/red"
+        tell = lambda text: (said.append(text), missed.set())  # noqa: E731
+        with open_source(url, through=through, timeout=10, connect_timeout=60, note=tell) as source:
+            try:
+                frame = source.read()
+            finally:
+                missed.set()
+                thread.join()
+            if children == [None]:
+                pytest.skip("no Python here has PyGObject with GstRtspServer")
+        assert frame is not None
+        assert "trying again in 0.5 s" in said[0]
+        assert "geheim" not in " ".join(said)
+        assert source.reconnects == 0
+    finally:
+        for child in children:
+            if child is not None:
+                child.kill()
+                child.communicate()
 
 
 @needs_element("rtspclientsink", "x264enc")

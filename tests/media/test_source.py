@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from time import monotonic, sleep
+from time import sleep
 
 import numpy as np
 import pytest
 
 from edgesr.errors import InputError
 from edgesr.media.frame import Frame
-from edgesr.media.port import StallError
+from edgesr.media.port import AbsentError, UnreachableError
 from edgesr.media.source import Patience, Source
 from tests.media.cameras import Camera, Shot, steady
 
@@ -24,15 +24,18 @@ def source(*plays: list[Shot], is_live: bool = True, fails: tuple[int, ...] = ()
 
 
 def test_a_slow_reader_of_a_live_source_gets_the_newest_frame_and_the_rest_is_counted() -> None:
-    with source([*steady(10, 0.001), Shot("stall")]) as live:
+    camera = Camera([[*steady(10, 0.001), Shot("stall")]])
+    with Source(camera, "camera", is_live=True, patience=Patience(timeout=60)) as live:
         first = live.read()
-        sleep(0.1)
+        while live.captured < 10:
+            sleep(0.01)
+        sleep(0.01)  # a frame is counted just before it can be taken
         newest = live.read()
     assert isinstance(first, Frame)
     assert isinstance(newest, Frame)
     assert newest.index == 9
     assert live.captured == 10
-    assert live.dropped == 9 - first.index - 1 + first.index  # all but the two that were taken
+    assert live.dropped == 8  # all but the two that were taken
     assert int(newest.image[0, 0, 0]) == 9
 
 
@@ -87,18 +90,41 @@ def test_a_camera_that_comes_back_in_time_has_all_attempts_again() -> None:
     assert live.reconnects == 6
 
 
-def test_a_camera_that_never_delivers_is_an_error_at_once() -> None:
-    live = source([Shot("stall")])
-    start = monotonic()
-    with live, pytest.raises(StallError, match="gives no frame in time"):
-        live.read()
-    assert monotonic() - start < 2
-    assert live.reconnects == 0
+def beginning(camera: Camera, connect: float | None, said: list[str]) -> Source:
+    patience = Patience(timeout=0.02, connect=connect, first_pause=0.01, longest_pause=0.02)
+    return Source(camera, "camera", is_live=True, patience=patience, note=said.append)
 
 
-def test_an_absent_camera_is_an_error_at_once() -> None:
-    with source([], fails=(0,)) as live, pytest.raises(InputError, match="no such device"):
+@pytest.mark.parametrize("error", [UnreachableError, AbsentError])
+def test_a_camera_that_starts_later_is_waited_for_and_no_reconnect_is_counted(error: type[InputError]) -> None:
+    said: list[str] = []
+    camera = Camera([steady(3), steady(3), [Shot("stall")], steady(3)], fails={0, 1}, error=error)
+    with beginning(camera, 20, said) as live:
+        assert live.read() is not None
+    assert (camera.opened, live.reconnects) == (4, 0)
+    assert len(said) == 3
+    assert "no such device; trying again in 0.01 s, for 20 s more" in said[0]
+
+
+@pytest.mark.parametrize("shots", [[Shot("stall")], [Shot("disconnect")]])
+def test_a_camera_that_never_delivers_is_given_up_when_its_time_is_over(shots: list[Shot]) -> None:
+    camera = Camera([shots])
+    with beginning(camera, 0.1 if shots[0].what == "stall" else None, []) as live, pytest.raises(InputError) as caught:
         live.read()
+    assert (camera.opened > 1) == (shots[0].what == "stall")
+    assert ("given up after" in str(caught.value)) == (camera.opened > 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "connect"), [(AbsentError, None), (InputError, 20), (UnreachableError, 0), (AbsentError, 0)]
+)
+def test_what_waiting_does_not_mend_or_is_not_allowed_to_is_an_error_at_once(
+    error: type[InputError], connect: float | None
+) -> None:
+    camera = Camera([[]], fails={0, 1, 2}, error=error)
+    with beginning(camera, connect, []) as live, pytest.raises(error, match=r"no such device$"):
+        live.read()
+    assert camera.opened == 1
 
 
 def test_closing_ends_a_wait_in_another_thread() -> None:
