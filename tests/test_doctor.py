@@ -20,6 +20,7 @@ from edgesr.doctor.board import check_memory
 from edgesr.doctor.gpu import check_tensorrt
 from edgesr.doctor.interpreter import Answer, ProbeError
 from edgesr.doctor.libraries import DICOM, REQUIRED, check_libraries, check_opencv
+from edgesr.doctor.openvino import check_openvino
 from edgesr.doctor.runtime import check_onnxruntime
 from edgesr.doctor.storage import check_folders, check_models
 from edgesr.doctor.system import PYTHONS, check_jetpack, check_python
@@ -402,3 +403,24 @@ def test_the_library_in_use_for_video_is_named(monkeypatch: pytest.MonkeyPatch, 
     assert (neither.status, "pip install 'edgesr[video]'" in neither.remedy) == ("info", True)
     monkeypatch.setattr(GStreamer, "has", lambda self, element: False)
     assert "encodes nothing" in look(GStreamer("gst-launch-1.0", "1.24.2")).detail
+
+
+@pytest.mark.parametrize(
+    ("installed", "answer", "status", "told"),
+    [
+        (False, None, "info", "not installed; --device auto takes ONNX Runtime"),
+        (
+            True,
+            {"version": "2026.4.1-123", "able": ["FP32", "INT8"]},
+            "ok",
+            "2026.4.1, no units for bf16; --device auto",
+        ),
+        (True, {"version": "2026.4.1", "able": ["FP32", "BF16"]}, "ok", "units for bf16 (--precision bf16)"),
+        (True, ProbeError("crashed with SIGILL"), "problem", "cannot be used: crashed with SIGILL"),
+    ],
+)
+def test_openvino_is_named_with_what_auto_does(installed, answer, status, told):
+    packages = {**GOOD, **({"openvino": "2026.4.1"} if installed else {})}
+    check = only(check_openvino(DESKTOP, Fake(installed=packages, answers={"openvino": answer}), Path("/")))
+    assert check.status == status
+    assert told in check.detail

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgesr.compile.fastest import FastestCpu
 from edgesr.device import usable_cores
 from edgesr.engines.base import Backend
 from edgesr.engines.trt import TrtBackend
@@ -27,4 +28,6 @@ def describe_conditions(backend: Backend, threads: int | None) -> dict[str, str]
             "transfers": "none: the processor computes in place",
             "spin": "on: idle threads spin before they sleep, ONNX Runtime's default",
         }
+    if isinstance(backend, FastestCpu):
+        told["runtime"] = "; ".join(backend.picked)
     return {**told, "transfers": "none: the processor computes in place", "spin": "the runtime's default"}

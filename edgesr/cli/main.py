@@ -145,8 +145,9 @@ def _add_cache(commands: Any, parents: list[Parser]) -> None:
     cache = commands.add_parser(
         "cache",
         parents=parents,
-        help="list or delete built engines",
-        description="List or delete the TensorRT engines that were built on this machine.",
+        help="list or delete built engines and measured choices",
+        description="List or delete the TensorRT engines that were built on this machine, and what `--device auto` "
+        "measured on its CPU.",
     )
     cache.add_argument("action", nargs="?", choices=("list", "clear"), default="list")
 

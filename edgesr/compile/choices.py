@@ -6,7 +6,8 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from edgesr.model.cache import cache_folder
 from edgesr.model.content import file_sha256
 
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "openvino")
-_TITLES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+TITLES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 
 
 @dataclass(frozen=True)
@@ -26,19 +27,25 @@ class Choice:
     name: str
     """``onnxruntime`` or ``openvino``."""
     milliseconds: Mapping[str, float]
-    """The best run of each; empty where one could not run."""
+    """The median run of each; empty where one could not run."""
     difference: float | None
     """Between the two, relative to the largest value."""
     reason: str | None
     """Why the faster one was not taken; None where it was."""
+    pairs: int = 0
+    """Runs of each that were timed."""
+    is_sure: bool = True
+    """Whether the pairs agreed; a choice that is not sure holds for one process."""
+    measured: str = ""
+    """When, in UTC."""
 
     def sentence(self) -> str:
         """Say what was chosen and why."""
         times = " against ".join(
-            f"{self.milliseconds[name]:.4g} ms of {title}" for name, title in _TITLES.items() if self.milliseconds
+            f"{self.milliseconds[name]:.4g} ms of {title}" for name, title in TITLES.items() if self.milliseconds
         )
         why = "; ".join(part for part in (times, self.reason) if part)
-        return f"auto takes {_TITLES[self.name]} ({why})"
+        return f"auto takes {TITLES[self.name]} ({why})"
 
 
 class ChoiceStore:
@@ -61,19 +68,36 @@ class ChoiceStore:
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
         return KeptChoices(self.folder / f"{key}.json", facts)
 
+    def entries(self) -> list[KeptChoices]:
+        """Return everything that is kept for networks here, also of other versions and processors."""
+        found = [KeptChoices(path, _facts(path)) for path in sorted(self.folder.glob("*.json"))]
+        return [kept for kept in found if kept.choices]
+
+    def clear(self) -> int:
+        """Forget all choices, and return the bytes that this freed."""
+        freed = 0
+        for path in self.folder.glob("*.json"):
+            freed += path.stat().st_size
+            path.unlink(missing_ok=True)
+        return freed
+
 
 class KeptChoices:
     """The choices for one network, by size bucket: the number of bits of the number of input elements."""
 
     def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
         self._path = path
-        self._facts = dict(facts)
+        self.facts = dict(facts)
+        """What the choices hold for: ``sha256`` of the network, ``versions``, ``cpu``, ``cores``, ``threads``."""
         self.choices, self.pending = _read(path)
 
     def keep(self, bucket: int, choice: Choice) -> None:
         """Remember a choice; where the cache cannot be written, for this process only."""
-        self.choices[bucket] = choice
-        self.pending.discard(bucket)
+        self.choices[bucket] = replace(choice, measured=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"))
+        if choice.is_sure:
+            self.pending.discard(bucket)
+        else:
+            self.pending.add(bucket)
         self._write()
 
     def want(self, bucket: int) -> None:
@@ -83,9 +107,9 @@ class KeptChoices:
 
     def _write(self) -> None:
         others, wanted = _read(self._path)
-        choices = {**others, **self.choices}
+        choices = {**others, **{key: choice for key, choice in self.choices.items() if choice.is_sure}}
         document = {
-            **self._facts,
+            **self.facts,
             "choices": {str(key): asdict(it) for key, it in sorted(choices.items())},
             "pending": sorted((wanted | self.pending) - set(choices)),
         }
@@ -105,7 +129,15 @@ def _read(path: Path) -> tuple[dict[int, Choice], set[int]]:
         pending = {int(key) for key in document["pending"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}, set()
-    return {key: choice for key, choice in found.items() if choice.name in _TITLES}, pending
+    return {key: choice for key, choice in found.items() if choice.name in TITLES}, pending
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return {k: v for k, v in document.items() if k not in ("choices", "pending")} if isinstance(document, dict) else {}
 
 
 def _versions() -> dict[str, str]:

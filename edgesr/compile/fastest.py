@@ -6,27 +6,20 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from time import perf_counter, sleep
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from edgesr.compile.choices import Choice, ChoiceStore
+from edgesr.compile.runtime_trial import FIRST, SECOND, compare_runtimes
 from edgesr.engines.base import Backend, Buffer, Engine, TensorSpec
 from edgesr.engines.ort import OrtBackend
 from edgesr.engines.ort_buffers import HostBuffer
-from edgesr.errors import BackendError, EdgesrError, OutOfMemoryError
-from edgesr.types import Array
+from edgesr.errors import BackendError, OutOfMemoryError
 
-FIRST, SECOND = "onnxruntime", "openvino"
 WORTH = 1.0
 """Seconds of work after which a measurement pays: about what opening the other runtime takes."""
-ROUNDING = 5e-5
-"""Largest difference between the two, relative to the largest value: more is not rounding, and decides against it."""
-_MARGIN = 0.97
-_ROUNDS = 10
-_SECONDS = 1.0
-_PAUSE = 0.005
 
 
 class FastestCpu:
@@ -52,6 +45,12 @@ class FastestCpu:
         self._store = store
         self._note = note
         self._worth = worth
+        self._engines: list[FastestEngine] = []
+
+    @property
+    def picked(self) -> tuple[str, ...]:
+        """What the networks that were run are computed by, and why, one sentence each."""
+        return tuple(dict.fromkeys(sentence for engine in self._engines for sentence in engine.picked))
 
     @property
     def name(self) -> str:
@@ -65,7 +64,9 @@ class FastestCpu:
 
     def load(self, path: Path) -> FastestEngine:
         """Open an ONNX file in the runtime that was the faster one for it so far."""
-        return FastestEngine(lambda name: self._backend(name).load(path), path, self._store, self._note, self._worth)
+        opened = FastestEngine(lambda name: self._backend(name).load(path), path, self._store, self._note, self._worth)
+        self._engines.append(opened)
+        return opened
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Buffer:
         """Allocate host memory, which both read and write."""
@@ -82,6 +83,7 @@ class FastestCpu:
         for backend in self._opened.values():
             backend.close()
         self._opened.clear()
+        self._engines.clear()
 
     def _backend(self, name: str) -> Backend:
         if name not in self._opened:
@@ -107,6 +109,7 @@ class FastestEngine:
         self._worth = worth
         self._engines: dict[str, Engine] = {}
         self._spent: dict[int, float] = dict.fromkeys(self._kept.pending, worth)
+        self._used: dict[int, Choice | None] = {}
         self._is_closed = False
         known = {choice.name for choice in self._kept.choices.values()}
         first = self._engine(known.pop() if len(known) == 1 else FIRST)
@@ -122,6 +125,15 @@ class FastestEngine:
         """Output tensors by name."""
         return self._outputs
 
+    @property
+    def picked(self) -> tuple[str, ...]:
+        """What computes the sizes that were run, one sentence each."""
+        unmeasured = f"ONNX Runtime, as less than {self._worth:g} s was computed"
+        return tuple(
+            f"{_named(self._file_name)}: {unmeasured if choice is None else choice.sentence()}"
+            for choice in self._used.values()
+        )
+
     def run(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer] | None = None) -> Mapping[str, Buffer]:
         """Run once; see Engine.run."""
         if self._is_closed:
@@ -129,11 +141,12 @@ class FastestEngine:
         bucket = sum(int(np.prod(buffer.shape)) for buffer in inputs.values()).bit_length()
         choice = self._kept.choices.get(bucket)
         if choice is None and self._spent.get(bucket, 0.0) >= self._worth:
-            choice = self._measure(inputs, outputs)
+            choice = compare_runtimes(*(partial(self._run_one, name, inputs, outputs) for name in (FIRST, SECOND)))
             self._kept.keep(bucket, choice)
             self._close_unused()
             self._note(f"{_named(self._file_name)}: {choice.sentence()}")
         name = choice.name if choice else self._nearest(bucket)
+        self._used[bucket] = choice
         start = perf_counter()
         result = self._engine(name).run(inputs, outputs)
         if choice is None:
@@ -166,30 +179,6 @@ class FastestEngine:
         known = self._kept.choices
         return known[min(known, key=lambda other: abs(other - bucket))].name if known else FIRST
 
-    def _measure(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer] | None) -> Choice:
-        """Time both in turn on these inputs; ONNX Runtime stays where OpenVINO fails or gives other numbers.
-
-        OpenVINO compiles for this size in its second run. Runs of seconds are timed once.
-        """
-        run = {name: partial(self._run_one, name, inputs, outputs) for name in (FIRST, SECOND)}
-        begin = perf_counter()
-        samples = {FIRST: [_seconds(run[FIRST])], SECOND: []}
-        expected = _copies(run[FIRST]()) if outputs is None else _copies(outputs)
-        try:
-            difference = _difference(run[SECOND](), expected)
-            run[SECOND]()
-        except EdgesrError as error:
-            return Choice(FIRST, {}, None, f"OpenVINO is left out: {error}")
-        while not samples[SECOND] or (perf_counter() - begin < _SECONDS and len(samples[FIRST]) < _ROUNDS):
-            for name in (SECOND, FIRST) if samples[SECOND] else (SECOND,):
-                sleep(_PAUSE)  # lets the other's threads fall asleep
-                samples[name].append(_seconds(run[name]))
-        best = {name: min(times) * 1e3 for name, times in samples.items()}
-        if not difference <= ROUNDING:
-            reason = f"OpenVINO's numbers differ by {difference:.1e} of the largest, more than by rounding"
-            return Choice(FIRST, best, difference, reason)
-        return Choice(SECOND if best[SECOND] < _MARGIN * best[FIRST] else FIRST, best, difference, None)
-
     def _run_one(
         self, name: str, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer] | None
     ) -> Mapping[str, Buffer]:
@@ -205,29 +194,3 @@ def _openvino(threads: int | None) -> Backend:
 def _named(file_name: str) -> str:
     """Return the name of a file, or what it is where its name is a hash, as in the cache."""
     return "the network" if re.fullmatch(r"[0-9a-f]{64}\.onnx", file_name) else file_name
-
-
-def _seconds(action: Callable[[], Any]) -> float:
-    start = perf_counter()
-    action()
-    return perf_counter() - start
-
-
-def _copies(buffers: Mapping[str, Buffer]) -> dict[str, Array]:
-    return {name: np.array(buffer.numpy()) for name, buffer in buffers.items()}
-
-
-def _difference(found: Mapping[str, Buffer], expected: Mapping[str, Array]) -> float:
-    """Return the largest difference of any output, relative to its largest value; infinite for other shapes or NaN."""
-    worst = 0.0
-    for name, reference in expected.items():
-        values = found[name].numpy()
-        if values.shape != reference.shape or values.dtype != reference.dtype:
-            return float("inf")
-        if reference.dtype.kind != "f":
-            worst = max(worst, 0.0 if np.array_equal(values, reference) else float("inf"))
-            continue
-        distance = float(np.max(np.abs(values.astype(np.float64) - reference), initial=0.0))
-        peak = float(np.max(np.abs(reference), initial=0.0))
-        worst = max(worst, distance / peak if peak else distance) if np.isfinite(distance) else float("inf")
-    return worst

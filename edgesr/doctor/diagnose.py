@@ -14,6 +14,7 @@ from edgesr.doctor.check import Check
 from edgesr.doctor.gpu import check_cuda, check_tensorrt
 from edgesr.doctor.interpreter import Interpreter
 from edgesr.doctor.libraries import check_libraries, check_opencv
+from edgesr.doctor.openvino import check_openvino
 from edgesr.doctor.runtime import check_onnxruntime
 from edgesr.doctor.storage import check_folders, check_models
 from edgesr.doctor.system import check_jetpack, check_machine, check_python
@@ -34,6 +35,7 @@ _CHECKS = {
     "opencv": check_opencv,
     "video": check_video,
     "onnxruntime": check_onnxruntime,
+    "openvino": check_openvino,
     "folders": check_folders,
     "models": check_models,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgesr.cli import main
 from edgesr.compile.choices import ChoiceStore
 from edgesr.compile.fastest import FastestCpu
 from edgesr.engines import open_backend
@@ -57,14 +59,16 @@ class PacedEngine:
 class Chosen:
     """A FastestCpu on two doubles, with what it said."""
 
-    def __init__(self, folder: Path, first: Paced, second: Paced, *, worth: float = 0.0) -> None:
+    def __init__(
+        self, place: Path, first: Paced, second: Paced, *, worth: float = 0.0, folder: Path | None = None
+    ) -> None:
         self.notes: list[str] = []
         self.first, self.second = first, second
         backends = {"onnxruntime": lambda: first, "openvino": lambda: second}
         self.backend = FastestCpu(
-            threads=1, store=ChoiceStore(1, folder), note=self.notes.append, backends=backends, worth=worth
+            threads=1, store=ChoiceStore(1, folder or place), note=self.notes.append, backends=backends, worth=worth
         )
-        self.path = networks.affine(folder / "affine.onnx")
+        self.path = networks.affine(place / "affine.onnx")
         self.engine = self.backend.load(self.path)
 
     def run(self, side: int = 4, *, bound: bool = True) -> np.ndarray:
@@ -183,10 +187,59 @@ def test_a_process_that_ended_too_early_lets_the_next_one_measure(tmp_path):
 
 
 def test_runs_of_seconds_are_measured_with_few_of_them(tmp_path, monkeypatch):
-    monkeypatch.setattr("edgesr.compile.fastest._SECONDS", 0.05)
+    monkeypatch.setattr("edgesr.compile.runtime_trial._SECONDS", 0.05)
     chosen = Chosen(tmp_path, Paced(0.1), Paced(0.02))
     chosen.run()
-    assert (chosen.first.runs, chosen.second.runs) == (1, 4)
+    assert (chosen.first.runs, chosen.second.runs) == (1 + 3, 2 + 3 + 1)
+
+
+def test_very_slow_runs_are_timed_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("edgesr.compile.runtime_trial._PATIENCE", 0.05)
+    chosen = Chosen(tmp_path, Paced(0.1), Paced(0.02))
+    chosen.run()
+    assert "auto takes OpenVINO" in chosen.notes[0]
+    assert (chosen.first.runs, chosen.second.runs) == (1 + 1, 2 + 1 + 1)
+
+
+def test_pairs_that_contradict_each_other_keep_the_default_and_are_measured_again(tmp_path, monkeypatch):
+    chosen = Chosen(tmp_path, Paced(FAST), Paced(FAST))
+    times = iter([1.0, 0.2, 9.0, 1.0, 0.2, 1.0] * 20)  # ratios 0.2, 9 and 0.2: other work came in between
+    monkeypatch.setattr("edgesr.compile.runtime_trial._seconds", lambda action: next(times))
+    monkeypatch.setattr("edgesr.compile.runtime_trial._ROUNDS", 3)
+    chosen.run()
+    assert "auto takes ONNX Runtime" in chosen.notes[0]
+    assert "measured again next time" in chosen.notes[0]
+    monkeypatch.undo()
+    again = Chosen(tmp_path, Paced(SLOW), Paced(FAST), worth=60.0)
+    again.run()
+    assert "auto takes OpenVINO" in again.notes[0]
+
+
+def test_other_work_that_meets_both_of_a_pair_does_not_decide(tmp_path, monkeypatch):
+    chosen = Chosen(tmp_path, Paced(FAST), Paced(FAST))
+    # ONNX Runtime, OpenVINO, then in the other order: twice as fast, in a machine that is slower and slower.
+    times = iter([1.0, 0.5, 1.5, 3.0, 9.0, 4.5])
+    monkeypatch.setattr("edgesr.compile.runtime_trial._seconds", lambda action: next(times))
+    monkeypatch.setattr("edgesr.compile.runtime_trial._ROUNDS", 3)
+    chosen.run()
+    assert "auto takes OpenVINO (3000 ms of ONNX Runtime against 1500 ms of OpenVINO)" in chosen.notes[0]
+
+
+def test_the_cache_lists_choices_and_forgets_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    chosen = Chosen(tmp_path, Paced(SLOW), Paced(FAST), folder=ChoiceStore(1).folder)
+    chosen.run()
+    assert main(["cache"]) == 0
+    line = capsys.readouterr().out
+    assert "auto takes OpenVINO" in line
+    assert "1 threads of" in line
+    assert main(["cache", "--json"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)["choices"]
+    assert entry["sha256"] == hashlib.sha256(chosen.path.read_bytes()).hexdigest()
+    assert main(["cache", "clear"]) == 0
+    capsys.readouterr()
+    assert main(["cache"]) == 0
+    assert capsys.readouterr().out == ""
 
 
 def test_a_cache_that_cannot_be_written_only_forgets(tmp_path):
