@@ -57,6 +57,7 @@ HOMES = {
     "pycocotools": {"bench/metrics/boxes.py"},
     "tqdm": {"cli/progress.py"},
     "av": {"media/av_io.py"},
+    "ray": {"cli/ray_pool.py"},
 }
 NEVER = {"cv2", "torch", "torchvision", "diffusers", "timm", "export", "benchmarks", "tests", "pickle"}
 

@@ -15,6 +15,7 @@ from edgesr.cli.build_options import add_build
 from edgesr.cli.output import discard, flush, note
 from edgesr.cli.pack_options import add_pack
 from edgesr.cli.parser import Parser, filled, pair, whole
+from edgesr.cli.ray_options import settle_ray
 from edgesr.cli.run_options import add_run
 from edgesr.cli.signals import Interruption
 from edgesr.cli.tune_options import add_tune
@@ -68,7 +69,7 @@ def _run(words: list[str]) -> int:
             # Libraries warn about damaged files in their own words; a user gets one line from us instead.
             warnings.simplefilter("ignore")
         try:
-            arguments = build_parser().parse(words)
+            arguments = build_parser().parse(settle_ray(words))
             module = importlib.import_module(f"edgesr.cli.{_COMMANDS[arguments.command]}")
             code: int = module.execute(arguments)
         except SystemExit as end:  # argparse leaves so after --help and --version

@@ -15,6 +15,7 @@ from edgesr.cli.live_options import refuse_live_options
 from edgesr.cli.manifest import Manifest
 from edgesr.cli.output import note, result, result_json
 from edgesr.cli.progress import Progress
+from edgesr.cli.ray_options import refuse_ray_options
 from edgesr.cli.restore_file import restore_file
 from edgesr.cli.spinner import Spinner
 from edgesr.errors import AccuracyError, BackendError, InputError, UsageError
@@ -32,10 +33,17 @@ _BAD_PICTURE = (InputError, BackendError, AccuracyError)
 def execute(arguments: argparse.Namespace) -> int:
     """Restore every input; return 0, or 6 when some failed, 5 when all that failed missed an accuracy gate."""
     if any(is_media(text) for text in (*arguments.input, arguments.output or "")):
+        if arguments.ray is not None:
+            raise UsageError("--ray is for many pictures; run a camera, a stream or a video without it")
         from edgesr.cli.live import execute_live
 
         return execute_live(arguments)
     refuse_live_options(arguments)
+    if arguments.ray is not None:
+        from edgesr.cli.run_ray import execute_ray
+
+        return execute_ray(arguments)
+    refuse_ray_options(arguments)
     jobs = plan_jobs(
         arguments.input,
         output=arguments.output,
@@ -51,7 +59,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
             jobs = resolve_jobs(jobs, SUFFIXES[restorer.task])
             return run_labels(jobs, restorer, arguments, load_ms=load_ms)
-        jobs = resolve_jobs(jobs, f"_x{restorer.scale}", _extra(restorer, arguments))
+        jobs = resolve_jobs(jobs, f"_x{restorer.scale}", extra_outputs(restorer, arguments))
         for folder in {Path(os.path.realpath(job.target)).parent for job in jobs}:
             remove_leftovers(folder)
         is_single = len(jobs) == 1 and jobs[0].folder is None
@@ -64,15 +72,16 @@ def execute(arguments: argparse.Namespace) -> int:
         result_json({**document, "failed": len(failed)})
     if is_single and failed:
         note(failed[0])
-        return _exit_code(records)
-    for text in (*notes, *_misfits(records)):
+        return exit_code(records)
+    for text in (*notes, *misfits(records)):
         note(text)
     if not is_single:
-        _summarise(records, failed)
-    return _exit_code(records)
+        summarise(records)
+    return exit_code(records)
 
 
-def _extra(restorer: PicturePipeline, arguments: argparse.Namespace) -> tuple[str, ...]:
+def extra_outputs(restorer: PicturePipeline, arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return the names of the outputs that are written beside the picture; raise UsageError where it has none."""
     if arguments.extra_outputs and not restorer.extra_outputs:
         raise UsageError(
             f"model {restorer.descriptor.name} has no outputs beside the picture; leave --extra-outputs out"
@@ -80,8 +89,9 @@ def _extra(restorer: PicturePipeline, arguments: argparse.Namespace) -> tuple[st
     return restorer.extra_outputs if arguments.extra_outputs else ()
 
 
-def _exit_code(records: list[dict[str, Any]]) -> int:
-    codes = {record["exit_code"] for record in records if record["status"] == "failed"}
+def exit_code(records: list[dict[str, Any]]) -> int:
+    """Return 0, or 6 when some failed, 5 when all that failed missed an accuracy gate."""
+    codes = {record.get("exit_code", InputError.exit_code) for record in records if record["status"] == "failed"}
     return 0 if not codes else AccuracyError.exit_code if codes == {AccuracyError.exit_code} else InputError.exit_code
 
 
@@ -137,15 +147,7 @@ def _restore_one(jobs: list[Job], restorer: PicturePipeline, arguments: argparse
 
 def _restore_all(jobs: list[Job], restorer: PicturePipeline, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Restore many pictures, going on past bad ones; what a manifest says is done is not done again."""
-    options = {
-        **restorer.meta(),
-        "format": arguments.format,
-        "quality": arguments.quality,
-        "uncertainty": arguments.uncertainty,
-        "heat_map": arguments.heat_map,
-        "extra_outputs": arguments.extra_outputs,
-        "max_residual": arguments.max_residual,
-    }
+    options = manifest_options(restorer, arguments)
     folders = dict.fromkeys(job.folder for job in jobs if job.folder is not None)
     records = []
     with ExitStack() as stack, Progress("images", quiet=arguments.json) as progress:
@@ -154,7 +156,7 @@ def _restore_all(jobs: list[Job], restorer: PicturePipeline, arguments: argparse
             folder: stack.enter_context(Manifest(folder, digest, options)) for folder in folders
         }
         for index, job in enumerate(jobs):
-            records.append(_restore_next(job, restorer, arguments, manifests.get(job.folder)))
+            records.append(restore_next(job, restorer, arguments, manifests.get(job.folder)))
             if job.folder is None and not arguments.json and records[-1]["status"] == "done":
                 result(records[-1]["output"])
             progress.show(index + 1, len(jobs))
@@ -163,9 +165,23 @@ def _restore_all(jobs: list[Job], restorer: PicturePipeline, arguments: argparse
     return records
 
 
-def _restore_next(
+def manifest_options(restorer: PicturePipeline, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what makes a picture that is done one that need not be done again, beside the model."""
+    return {
+        **restorer.meta(),
+        "format": arguments.format,
+        "quality": arguments.quality,
+        "uncertainty": arguments.uncertainty,
+        "heat_map": arguments.heat_map,
+        "extra_outputs": arguments.extra_outputs,
+        "max_residual": arguments.max_residual,
+    }
+
+
+def restore_next(
     job: Job, restorer: PicturePipeline, arguments: argparse.Namespace, manifest: Manifest | None
 ) -> dict[str, Any]:
+    """Restore one of many pictures and return its record, also that of a bad one."""
     if manifest is not None:
         finished = None if arguments.restart else manifest.finished(job)
         if finished is not None:
@@ -190,7 +206,7 @@ def _failed(job: Job, error: Exception, arguments: argparse.Namespace) -> dict[s
     return {**record, "exit_code": kind.exit_code}
 
 
-def _misfits(records: list[dict[str, Any]]) -> list[str]:
+def misfits(records: list[dict[str, Any]]) -> list[str]:
     """Return one note about the pictures of this run that do not look like what the model was made for."""
     found = [record for record in records if record["status"] == "done" and "convention" in record]
     found = [record for record in found if record["convention"]["problem"]]
@@ -202,8 +218,10 @@ def _misfits(records: list[dict[str, Any]]) -> list[str]:
     return [f"{len(found)} pictures do not look like what the model was made for; {first}; see convention in --json"]
 
 
-def _summarise(records: list[dict[str, Any]], failed: list[str]) -> None:
+def summarise(records: list[dict[str, Any]], verb: str = "restored") -> None:
+    """Say how many pictures are done, and which are not and why."""
     statuses = [record["status"] for record in records]
-    note(f"{statuses.count('done')} restored, {statuses.count('skipped')} already done, {len(failed)} failed")
+    failed = [record["error"] for record in records if record["status"] == "failed"]
+    note(f"{statuses.count('done')} {verb}, {statuses.count('skipped')} already done, {len(failed)} failed")
     for error in failed:
         note(error, prefix="  ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +28,12 @@ _BAD_PICTURE = (InputError, BackendError)
 
 
 @dataclass(frozen=True)
-class _Run:
+class LabelRun:
+    """How pictures are labelled; ``say`` takes the lines about each, None where nobody reads them."""
+
     pipeline: LabelPipeline[Any] | Chain
     arguments: argparse.Namespace
+    say: Callable[[str], None] | None
 
     @property
     def writes(self) -> bool:
@@ -62,8 +66,8 @@ class _Run:
         h, w = found.picture.shape[:2]
         record |= {"size": [h, w], **found.predictions(), "timings": dict(found.timings)}
         record["seconds"] = round(perf_counter() - start, 4)
-        if not arguments.json:
-            self._say(job, found, record)
+        if self.say is not None:
+            self._tell(job, found, record, self.say)
         return record
 
     def next(self, job: Job, manifest: Manifest | None) -> dict[str, Any]:
@@ -90,19 +94,19 @@ class _Run:
         output = str(job.target) if self.writes else None
         return {"input": str(job.source), "output": output, "status": "failed", "error": str(error)}
 
-    def _say(self, job: Job, found: LabelResult, record: dict[str, Any]) -> None:
+    def _tell(self, job: Job, found: LabelResult, record: dict[str, Any], say: Callable[[str], None]) -> None:
         many = len(self.arguments.input) > 1 or job.folder is not None or str(job.source) != self.arguments.input[0]
         prefix = f"{job.source}\t" if many else ""
         if isinstance(found, Classification):
             for _, name, conf in found.top():
-                result(f"{prefix}{conf:.4f}\t{name}")
+                say(f"{prefix}{conf:.4f}\t{name}")
         elif isinstance(found, Detections):
             for box in record["boxes"]:
                 corners = " ".join(f"{value:.1f}" for value in box["xyxy"])
-                result(f"{prefix}{box['conf']:.4f}\t{box['name']}\t{corners}")
+                say(f"{prefix}{box['conf']:.4f}\t{box['name']}\t{corners}")
         else:
             for name, area in record["areas"].items():
-                result(f"{prefix}{area:.4f}\t{name}")
+                say(f"{prefix}{area:.4f}\t{name}")
         times = ", ".join(f"{name} {value:.1f}" for name, value in found.timings.items())
         places = [record[key] for key in ("output", "mask") if record.get(key)]
         written = f"; written to {' and '.join(places)}" if places else ""
@@ -114,8 +118,8 @@ def run_labels(
     jobs: list[Job], pipeline: LabelPipeline[Any] | Chain, arguments: argparse.Namespace, *, load_ms: float
 ) -> int:
     """Label every input; return 0, or 6 when some failed."""
-    _refuse_foreign_options(pipeline, arguments)
-    run = _Run(pipeline, arguments)
+    refuse_foreign_options(pipeline, arguments)
+    run = LabelRun(pipeline, arguments, None if arguments.json else result)
     if run.writes:
         for folder in {job.target.resolve().parent for job in jobs if job.target.parent.is_dir()}:
             remove_leftovers(folder)
@@ -144,9 +148,9 @@ def run_labels(
     return InputError.exit_code if failed else 0
 
 
-def _label_all(jobs: list[Job], run: _Run) -> list[dict[str, Any]]:
+def _label_all(jobs: list[Job], run: LabelRun) -> list[dict[str, Any]]:
     folders = dict.fromkeys(job.folder for job in jobs if job.folder is not None) if run.writes else {}
-    options = {**run.pipeline.meta(), "format": run.arguments.format, "quality": run.arguments.quality}
+    options = label_options(run.pipeline, run.arguments)
     records = []
     with ExitStack() as stack, Progress("images", quiet=run.arguments.json) as progress:
         manifests: dict[Path | None, Manifest] = {
@@ -158,6 +162,11 @@ def _label_all(jobs: list[Job], run: _Run) -> list[dict[str, Any]]:
     return records
 
 
+def label_options(pipeline: LabelPipeline[Any] | Chain, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what makes a picture that is done one that need not be done again, beside the model."""
+    return {**pipeline.meta(), "format": arguments.format, "quality": arguments.quality}
+
+
 def _written(job: Job, found: LabelResult, quality: int) -> Path:
     try:
         job.target.parent.mkdir(parents=True, exist_ok=True)
@@ -167,7 +176,8 @@ def _written(job: Job, found: LabelResult, quality: int) -> Path:
     return found.save(job.target, quality=quality)
 
 
-def _refuse_foreign_options(pipeline: LabelPipeline[Any] | Chain, arguments: argparse.Namespace) -> None:
+def refuse_foreign_options(pipeline: LabelPipeline[Any] | Chain, arguments: argparse.Namespace) -> None:
+    """Raise UsageError for an option of restoration."""
     for name in ("uncertainty", "heat_map", "max_residual", "extra_outputs"):
         if getattr(arguments, name) not in (None, False):
             raise UsageError(f"--{name.replace('_', '-')} is for restoration; this model has task {pipeline.task}")

@@ -9,6 +9,7 @@ from typing import Any
 from edgesr.cli.label_options import add_run_options
 from edgesr.cli.live_options import add_live_options
 from edgesr.cli.parser import Parser, filled, whole
+from edgesr.cli.ray_options import add_ray_options
 
 # Written out, as the help must not wait for numpy.
 SAMPLERS = ("ddpm", "ddim", "dpm++1s", "dpm++2s", "dpm++2m", "euler", "resshift", "x0")
@@ -111,6 +112,7 @@ def add_run(commands: Any, parents: list[Parser]) -> None:
     )
     add_run_options(run)
     add_live_options(run)
+    add_ray_options(run)
 
 
 def _number(text: str) -> float:

@@ -1,0 +1,173 @@
+"""``edgesr run --ray``: many pictures over the machines of a Ray cluster, with the manifest of a folder run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from edgesr.cli.jobs import Job, plan_jobs, resolve_jobs
+from edgesr.cli.manifest import Manifest
+from edgesr.cli.output import note, result, result_json
+from edgesr.cli.progress import Progress
+from edgesr.cli.ray_options import check_ray_options
+from edgesr.cli.ray_parcel import make_parcel
+from edgesr.cli.ray_pool import Cluster, RayPool
+from edgesr.cli.ray_worker import About, Done, Errand
+from edgesr.cli.run import exit_code, misfits, summarise
+from edgesr.errors import BackendError, InputError
+from edgesr.image.output import remove_leftovers
+from edgesr.model import DEFAULT_MODEL
+from edgesr.pipelines.place import chained
+
+
+def execute_ray(arguments: argparse.Namespace) -> int:
+    """Do every input; return 0, or 6 when some failed, 5 when all that failed missed an accuracy gate."""
+    check_ray_options(arguments)
+    jobs = plan_jobs(
+        arguments.input,
+        output=arguments.output,
+        suffix=arguments.suffix,
+        extension=arguments.format,
+        recursive=arguments.recursive,
+    )
+    model = arguments.model or os.environ.get("EDGESR_MODEL") or DEFAULT_MODEL
+    parcels = [make_parcel(name) for name in chained(model) or (model,)]
+    threads = arguments.threads or 1
+    cpus = max(len(os.sched_getaffinity(0)), threads * (arguments.actors or 1))
+    store_bytes = sum(len(content) for _, contents in parcels for content in contents.values())
+    start = perf_counter()
+    cluster = Cluster(arguments.ray, cpus=cpus, store_bytes=store_bytes, debug=arguments.debug)
+    try:
+        gpus = _gpus(cluster, arguments)
+        size = min(len(jobs), arguments.actors or _usual_size(cluster, threads, gpus))
+        errand = Errand(arguments, tuple(parcel for parcel, _ in parcels), _folder(jobs), threads, gpus > 0)
+        contents = tuple(files for _, files in parcels)
+        with RayPool(cluster, errand, contents, size=size, gpus=gpus, note=note) as pool:
+            about = pool.about()
+            records = _run(resolve_jobs(jobs, about.suffix, about.extra), cluster, pool, arguments)
+            facts = _facts(pool, size, gpus, records, perf_counter() - start)
+    finally:
+        cluster.close()
+    _report(records, about, facts, arguments)
+    return exit_code(records)
+
+
+def _gpus(cluster: Cluster, arguments: argparse.Namespace) -> float:
+    has_gpus = cluster.total("GPU") > 0
+    if arguments.device in ("cpu", "openvino"):
+        return 0.0
+    if not has_gpus and (arguments.device != "auto" or arguments.gpus_per_actor):
+        asked = f"--device {arguments.device}" if arguments.device != "auto" else "--gpus-per-actor"
+        raise BackendError(f"{asked}: no machine of the Ray cluster has a GPU; leave it out to use CPUs")
+    usual = 1.0 if has_gpus else 0.0
+    return usual if arguments.gpus_per_actor is None else float(arguments.gpus_per_actor)
+
+
+def _usual_size(cluster: Cluster, threads: int, gpus: float) -> int:
+    by_cpu = cluster.total("CPU") // threads
+    return max(1, int(min(by_cpu, cluster.total("GPU") // gpus) if gpus else by_cpu))
+
+
+def _folder(jobs: list[Job]) -> str | None:
+    """Return the folder that relative paths start from, None where there are none."""
+    paths = [path for job in jobs for path in (job.source, job.target)]
+    return None if all(path.is_absolute() for path in paths) else str(Path.cwd())
+
+
+def _run(jobs: list[Job], cluster: Cluster, pool: RayPool, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Do what the manifests do not say is done, and return a record for every picture in the order of ``jobs``."""
+    about = pool.about()
+    writes = not about.is_labelling or about.meta.get("task") != "classify" or arguments.output is not None
+    folders = {job.folder: None for job in jobs if job.folder is not None and writes}
+    records: dict[Job, dict[str, Any]] = {}
+    with ExitStack() as stack, Progress("images", quiet=arguments.json) as progress:
+        manifests = {
+            folder: stack.enter_context(Manifest(folder, about.digest, dict(about.options))) for folder in folders
+        }
+        if writes:
+            _prepare_folders({job.target.parent for job in jobs})
+
+        def left() -> Iterator[Job]:
+            for job in jobs:
+                manifest = manifests.get(job.folder) if job.folder is not None else None
+                if manifest is not None:
+                    finished = None if arguments.restart else manifest.finished(job)
+                    if finished is not None:
+                        records[job] = finished
+                        continue
+                    manifest.begin(job)
+                yield job
+
+        for job, done in pool.map(left()):
+            records[job] = done.record
+            if job.folder in manifests:
+                manifests[job.folder].add(job, done.record)
+            if not arguments.json and done.record["status"] == "done":
+                with cluster.speaking():
+                    _say(job, done, about)
+            progress.show(len(records), len(jobs))
+    for folder in {job.target.parent for job in jobs} if pool.deaths and writes else ():
+        remove_leftovers(folder)
+    with cluster.speaking():
+        for folder in () if arguments.json or about.is_labelling else manifests:
+            result(str(folder))
+    return [records[job] for job in jobs]
+
+
+def _prepare_folders(folders: set[Path]) -> None:
+    """Make the folders of the outputs here, so that a worker that does not see them knows that nothing is shared."""
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot make this folder: {error.strerror}; choose another -o") from None
+        remove_leftovers(folder)
+
+
+def _say(job: Job, done: Done, about: About) -> None:
+    for line in done.lines:
+        result(line)
+    if job.folder is None and not about.is_labelling:
+        result(done.record["output"])
+
+
+def _facts(pool: RayPool, size: int, gpus: float, records: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    worked = sum(record["status"] != "skipped" for record in records)
+    return {
+        "actors": size,
+        "gpus_per_actor": gpus,
+        "hosts": sorted({about.host for about in pool.abouts}),
+        "devices": sorted({str(about.meta.get("device")) for about in pool.abouts}),
+        "workers_died": pool.deaths,
+        "seconds": round(seconds, 3),
+        "images_per_second": round(worked / seconds, 3),
+    }
+
+
+def _report(
+    records: list[dict[str, Any]], about: About, facts: Mapping[str, Any], arguments: argparse.Namespace
+) -> None:
+    if arguments.json:
+        failed = sum(record["status"] == "failed" for record in records)
+        names = {"names": list(about.names)} if about.is_labelling else {}
+        result_json(
+            {"results": records, "load_ms": about.load_ms, **about.meta, **names, "failed": failed, "ray": facts}
+        )
+    for text in (*about.notes, *(() if about.is_labelling else misfits(records))):
+        note(text)
+    if len(facts["devices"]) > 1:
+        note(
+            f"the workers ran on {' and '.join(facts['devices'])}, which may round differently; name one with --device"
+        )
+    died = f", {facts['workers_died']} workers died and were replaced" if facts["workers_died"] else ""
+    hosts = len(facts["hosts"])
+    note(
+        f"{facts['actors']} workers on {hosts} machine{'s' * (hosts > 1)}, {facts['seconds']:.1f} s with start-up, "
+        f"{facts['images_per_second']:.2f} images/s{died}"
+    )
+    summarise(records, "labelled" if about.is_labelling else "restored")
