@@ -57,7 +57,7 @@ HOMES = {
     "pycocotools": {"bench/metrics/boxes.py"},
     "tqdm": {"cli/progress.py"},
     "av": {"media/av_io.py"},
-    "ray": {"cli/ray_pool.py"},
+    "ray": {"cli/ray_cluster.py"},
 }
 NEVER = {"cv2", "torch", "torchvision", "diffusers", "timm", "export", "benchmarks", "tests", "pickle"}
 

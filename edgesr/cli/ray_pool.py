@@ -1,4 +1,4 @@
-"""Workers on the machines of a Ray cluster; the one place that imports Ray.
+"""Workers on the machines of a Ray cluster, each with a picture of its own.
 
 Actors of Ray itself and not Ray Data, whose blocks come back whole: a run that is killed would lose what its blocks had
 done. And ``map_batches`` gives what kills a worker to the next one without end: Ray 2.64 drops the argument against it.
@@ -6,89 +6,21 @@ done. And ``map_batches`` gives what kills a worker to the next one without end:
 
 from __future__ import annotations
 
-import io
-import os
-import signal
-import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from time import monotonic
 from types import TracebackType
 from typing import Any
 
 from edgesr.cli.jobs import Job
+from edgesr.cli.ray_cluster import Cluster, first_line
 from edgesr.cli.ray_worker import About, Done, Errand, Worker
 from edgesr.errors import BackendError, EdgesrError, InputError
 
 ATTEMPTS = 3
 """Workers that may die over one picture before it counts as failed."""
-_STORE_BYTES = 96 << 20
 _PATIENCE = 30.0
 """Seconds without any worker after which a line says what is waited for."""
-
-
-class Cluster:
-    """A connection to a Ray cluster, or one of its own on this machine; ``address`` is empty for Ray's own choice."""
-
-    def __init__(self, address: str, *, cpus: int, store_bytes: int = 0, debug: bool = False) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        try:
-            import ray
-        except ImportError as error:
-            raise BackendError(
-                f"--ray needs Ray, which cannot be imported ({error}): pip install 'edgesr[ray]'"
-            ) from None
-        self.ray: Any = ray
-        self.is_own = not ray.is_initialized()
-        address = address or os.environ.get("RAY_ADDRESS") or "local"
-        self.is_local = address == "local"
-        common: dict[str, Any] = {"log_to_driver": debug, "logging_level": "INFO" if debug else "CRITICAL"}
-        if self.is_local:
-            common |= {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": _STORE_BYTES + store_bytes}
-        self._stdout = sys.stdout
-        # Ray prints there when a worker dies; results are for whoever reads them, so it gets another place.
-        self._sink = sys.stderr if debug else io.StringIO()
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        sys.stdout = self._sink
-        try:
-            if self.is_own:
-                self._connect(address, common)
-        except Exception as error:  # Ray raises bare ones, too
-            sys.stdout = self._stdout
-            where = "on this machine" if self.is_local else f"at {address}"
-            raise BackendError(f"--ray: no Ray cluster {where}: {_first_line(error)}; see `ray status`") from None
-        finally:  # Ray puts a handler of its own in the place of ours
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-
-    def _connect(self, address: str, settings: Mapping[str, Any]) -> None:
-        try:
-            self.ray.init(address=address, **settings)
-        except Exception as error:
-            if not self.is_local or "timed out" not in str(error):
-                raise
-            self.ray.shutdown()  # a busy machine takes longer than Ray waits; the files are in memory by now
-            self.ray.init(address=address, **settings)
-
-    def total(self, resource: str) -> float:
-        """Return how much of ``CPU`` or ``GPU`` all machines have together."""
-        return float(self.ray.cluster_resources().get(resource, 0))
-
-    def close(self) -> None:
-        """Leave the cluster; one of our own ends."""
-        if self.is_own:
-            self.ray.shutdown()
-        sys.stdout = self._stdout
-
-    @contextmanager
-    def speaking(self) -> Iterator[None]:
-        """Give standard output back for as long as a result is written."""
-        sys.stdout = self._stdout
-        try:
-            yield
-        finally:
-            sys.stdout = self._sink
 
 
 class RayPool:
@@ -204,9 +136,9 @@ class RayPool:
                 ) from None
             raise
         except errors.RuntimeEnvSetupError as error:
-            raise BackendError(f"--ray: a worker cannot be set up: {_first_line(error)}") from None
+            raise BackendError(f"--ray: a worker cannot be set up: {first_line(error)}") from None
         except errors.RayError as error:
-            self._last = _first_line(error)
+            self._last = first_line(error)
             return None
 
     def _replace(self, actor: Any) -> None:
@@ -252,8 +184,3 @@ def _given_up(job: Job) -> Done:
     )
     record = {"input": str(job.source), "output": str(job.target), "status": "failed", "error": text}
     return Done({**record, "exit_code": InputError.exit_code})
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".;:")

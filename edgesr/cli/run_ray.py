@@ -14,9 +14,10 @@ from edgesr.cli.jobs import Job, plan_jobs, resolve_jobs
 from edgesr.cli.manifest import Manifest
 from edgesr.cli.output import note, result, result_json
 from edgesr.cli.progress import Progress
+from edgesr.cli.ray_cluster import Cluster
 from edgesr.cli.ray_options import check_ray_options
 from edgesr.cli.ray_parcel import make_parcel
-from edgesr.cli.ray_pool import Cluster, RayPool
+from edgesr.cli.ray_pool import RayPool
 from edgesr.cli.ray_worker import About, Done, Errand
 from edgesr.cli.run import exit_code, misfits, summarise
 from edgesr.errors import BackendError, InputError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import signal
+import socket
 import sys
 import time
 from collections import Counter
@@ -86,6 +87,17 @@ def test_without_ray_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "ray", None)
     answer = call("run", tmp_path / "a.png", "-m", models.package, "--ray")
     assert (answer.code, "pip install 'edgesr[ray]'" in answer.error) == (3, True)
+
+
+def test_an_address_where_nobody_answers_is_refused_at_once(
+    call: Call, models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason="ray is not installed (edgesr[ray])")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, but not listening
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        answer = call("run", picture(tmp_path / "a.png"), "-m", models.package, "--ray", address)
+    assert (answer.code, f"--ray {address}: no Ray cluster answers there" in answer.error) == (3, True)
 
 
 @pytest.mark.parametrize(
