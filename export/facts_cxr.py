@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--calibration", type=Path, required=True)
     parser.add_argument("--quality", type=Path, nargs="+", required=True, help="files of evaluate_cxr, to be joined")
     parser.add_argument("--initial", default="", help="what the run began from, if not from random weights")
+    parser.add_argument("--teacher", default="", help="source and licence of the recipe's --teacher, if there was one")
     parser.add_argument("--note", default="", help="what else happened during the training run")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -83,8 +84,9 @@ def main() -> None:
             "perceptual_loss": PERCEPTUAL_LOSS,
             "recipe": checkpoint["recipe"],
             "steps": checkpoint["step"],
-            "command": command(arguments.model, checkpoint["recipe"], arguments.initial),
+            "command": command(arguments.model, checkpoint["recipe"], arguments.initial, bool(arguments.teacher)),
             "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+            "teacher": arguments.teacher,
             "note": arguments.note,
             "hardware": "2 CPU cores, float32",
             "torch": torch.__version__,
@@ -96,12 +98,13 @@ def main() -> None:
     )
 
 
-def command(model: str, used: dict[str, Any], initial: str) -> str:
+def command(model: str, used: dict[str, Any], initial: str, taught: bool = False) -> str:
     """Return the command line of a training run from the recipe that it used."""
     words = f"python -m export.recipes.cxr --data DIR --lpips DIR --out DIR --model {model}"
     for name in CHOSEN:
         if used[name] != getattr(RECIPES[model], name):
             words += f" --{name.replace('_', '-')} {used[name]:g}"
+    words += " --teacher FILE" if taught else ""
     return words + (f" --initial {initial}" if initial else "")
 
 

@@ -170,3 +170,9 @@ def test_an_untrained_network_is_bicubic_without_its_ripple() -> None:
 @pytest.mark.parametrize(("name", "limit"), [("cxr-x4", 1_500_000), ("cxr-x4-fast", 60_000)])
 def test_networks_keep_their_size(name: str, limit: int) -> None:
     assert sum(p.numel() for p in MODELS[name]().parameters()) <= limit
+
+
+@torch.no_grad()
+def test_the_mean_alone_is_that_of_the_heads(network: CxrSuperResolution) -> None:
+    image, shares = torch.rand(2, 1, 12, 9), torch.tensor([[0.2, 0.3, 0.5]])
+    torch.testing.assert_close(network.mean(image, shares), network.heads(image, shares).mean, rtol=0, atol=0)
