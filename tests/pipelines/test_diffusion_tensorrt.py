@@ -1,4 +1,4 @@
-"""Latent diffusions through TensorRT, on its doubles: compiled, cached, one launch a picture, the picture of the CPU."""
+"""Latent diffusions through TensorRT, on its doubles: compiled, cached, one launch a picture, and the CPU's picture."""
 
 from __future__ import annotations
 
