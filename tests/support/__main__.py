@@ -1,16 +1,24 @@
-"""``python -m tests.support [FAMILY...]``: measure families at the papers' sizes and write the page."""
+"""``python -m tests.support [FAMILY...]``: measure families at the papers' sizes and write the page.
+
+Ctrl-C and SIGTERM leave nothing behind but the results of finished families.
+"""
 
 from __future__ import annotations
 
 import argparse
 import datetime
 import json
+import os
 import sys
 import tempfile
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
+from edgesr.cli.signals import Interruption
+from edgesr.model.atomic import replacing
 from tests.support.families import FAMILIES
 from tests.support.page import render
 from tests.support.prove import prove
@@ -20,25 +28,56 @@ RESULTS, PAGE = DOCS / "support.json", DOCS / "support.md"
 
 
 def main() -> int:
-    """Measure, keep what was measured of other families, and write both files."""
+    """Measure, keep what was measured of other families, and write both files after each; a signal stops in between."""
     parser = argparse.ArgumentParser(prog="python -m tests.support", description=__doc__)
-    parser.add_argument("family", nargs="*", choices=[*FAMILIES, []], help="families to measure (default: all)")
+    parser.add_argument(
+        "family", nargs="*", choices=[*FAMILIES, []], help="families to measure (default: those not measured yet)"
+    )
+    parser.add_argument("--restart", action="store_true", help="measure all of them anew")
     parser.add_argument("--render", action="store_true", help="write the page from the results that are there")
     arguments = parser.parse_args()
-    document = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {"families": {}}
-    chosen = [] if arguments.render else arguments.family or list(FAMILIES)
-    for name in chosen:
-        with tempfile.TemporaryDirectory(prefix="edgesr-support-") as folder:
-            row = prove(FAMILIES[name], Path(folder), is_small=False, say=partial(_say, name))
-        document = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {"families": {}}
-        families = {**document["families"], name: row}
-        libraries = ("torch", "onnx", "onnxruntime")
-        today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
-        made = {"date": today, **{library: version(library) for library in libraries}}
-        document = {"made_with": made, "families": {key: families[key] for key in FAMILIES if key in families}}
-        RESULTS.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
-    PAGE.write_text(render(document), "utf-8")
+    chosen = [] if arguments.render else arguments.family or _missing(restart=arguments.restart)
+    with Interruption() as interruption:
+        try:
+            for name in chosen:
+                _measure(name)
+        except (KeyboardInterrupt, SystemExit) as error:
+            code = error.code if isinstance(error, SystemExit) else interruption.exit_code
+            sys.stderr.write("stopped; finished families are kept, the same command goes on with the others\n")
+            return int(code or 0)
+    _write(PAGE, render(_results()))
     return 0
+
+
+def _missing(*, restart: bool) -> list[str]:
+    """Return the families whose results are absent or of another architecture, or all."""
+    known = _results()["families"]
+    return [
+        name for name, family in FAMILIES.items() if restart or known.get(name, {}).get("sources") != family.sources()
+    ]
+
+
+def _measure(name: str) -> None:
+    """Measure a family and put it into the results, which are read again as others may have written meanwhile."""
+    with tempfile.TemporaryDirectory(prefix="edgesr-support-") as folder, patch.dict(os.environ, XDG_CACHE_HOME=folder):
+        row = prove(FAMILIES[name], Path(folder), is_small=False, say=partial(_say, name))
+    families = {**_results()["families"], name: row}
+    libraries = ("torch", "onnx", "onnxruntime")
+    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    made = {"date": today, **{library: version(library) for library in libraries}}
+    document = {"made_with": made, "families": {key: families[key] for key in FAMILIES if key in families}}
+    _write(RESULTS, json.dumps(document, indent=1) + "\n")
+    _write(PAGE, render(document))
+
+
+def _results() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {"families": {}}
+    return found
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as stream:
+        stream.write(text.encode())
 
 
 def _say(name: str, text: str) -> None:

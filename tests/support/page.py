@@ -16,7 +16,9 @@ and compiled and run on doubles of TensorRT.
 | no | refused; the reason stands below |
 | double | the FP16 network is built, loaded and run on a strict double of that version and gives the CPU's pixels; \
 operators and opset pass the table of that version where there is one. **Not a real GPU** |
-| one shape | a DLA needs one fixed shape, FP16 or INT8: the network has both. Which layers it takes, a device tells |
+| DLA | layers of the exported network, at its tile, that break none of NVIDIA's written rules for Orin's DLA, and \
+their share of the multiply-adds: edgesr checks every layer (`edgesr/compile/dla.py`). **Not a build on a board**, \
+which may take fewer |
 
 """
 LIMIT = (
@@ -41,6 +43,12 @@ def render(document: dict[str, Any]) -> str:
             islands = "; ".join(f"{count} {reason}" for reason, count in found["islands"].items()) or "nothing"
             made = found["made"].removeprefix("ONNX with ")
             lines.append(f"* {row['title']}, {kind.upper()}: {made}. Left: {islands}.")
+    lines += ["", "## What a DLA leaves to the GPU, by rule", ""]
+    for row in rows.values():
+        if row["export"]["ok"]:
+            reasons = "; ".join(f"{count} {reason}" for reason, count in row["dla"]["reasons"].items())
+            sides = " x ".join(map(str, row["dla"]["tile"]))
+            lines.append(f"* {row['title']}, tile {sides}: {reasons or 'nothing'}.")
     refused = [
         f"* {row['title']}, {step.replace('_', ' ')}: {found['why']}"
         for row in rows.values()
@@ -66,7 +74,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         _figures(row["int8"]),
         "same bits" if row["embed_io"]["ok"] else "no",
         *("double" if row[f"tensorrt_{major}"]["ok"] else "no" for major in ("8", "10", "11")),
-        "one shape" if row["fp16"]["ok"] or row["int8"]["ok"] else "no",
+        f"{row['dla']['taken']} of {row['dla']['layers']}, {row['dla']['share']:.0%}",
     ]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import signal
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from PIL import Image
 
 from edgesr.cli import main as edgesr
+from edgesr.compile.dla import dla_share
 from edgesr.compile.graph import Graph
 from edgesr.compile.validate import takers
 from edgesr.engines import open_backend
@@ -27,6 +29,8 @@ from tests.support.families import Family
 
 DOUBLES = {major: next(v for v in VERSIONS if v.split(".")[0] == major) for major in ("8", "10", "11")}
 """One double of each major version of TensorRT."""
+_ENDED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+"""Exit codes of a command that a signal ended: it says so by them, having caught the signal itself."""
 _EXAMPLES = Path(__file__).parents[2] / "examples"
 Said = Callable[[str], None]
 
@@ -60,6 +64,9 @@ def prove(family: Family, folder: Path, *, is_small: bool, say: Said = lambda te
         rows[kind] = _built(package, folder / f"{kind}.edgesr", kind)
     say("pictures at both ends")
     rows["embed_io"] = _embedded(package, folder / "pictures.edgesr")
+    tile = opened.descriptor.size.fixed or (family.side, family.side)
+    image = opened.descriptor.parts["network"].inputs["image"]
+    rows["dla"] = {"ok": True, "tile": list(tile), **asdict(dla_share(graph, {image: (1, 3, *tile)}))}
     obstacles = takers(graph)
     for major, version in DOUBLES.items():
         say(f"double of TensorRT {version}")
@@ -129,12 +136,14 @@ def _pictures(folder: Path) -> Any:
 
 
 def _called(run: Callable[[], int]) -> tuple[int, str, str]:
-    """Return exit code, standard output and the last line of standard error."""
+    """Return exit code, standard output and the last line of standard error; leave when a signal ended the command."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             code = run()
         except SystemExit as error:
             code = int(error.code or 0)
+    if code in _ENDED:
+        raise SystemExit(code)
     lines = err.getvalue().strip().splitlines()
     return code, out.getvalue(), lines[-1] if lines else ""
