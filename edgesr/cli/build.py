@@ -44,6 +44,8 @@ def execute(arguments: argparse.Namespace) -> int:
     precision = _precision(arguments)
     why_no_engine = why_none(arguments)
     package, reason = _package(arguments)
+    if arguments.unroll is not None and (package is None or package.descriptor.task != "latent-diffusion"):
+        raise UsageError("--unroll merges the steps of a latent diffusion; give a package of one")
     if package is not None and package.descriptor.task == "chain":
         from edgesr.cli.build_chain import build_chain
 
@@ -52,8 +54,10 @@ def execute(arguments: argparse.Namespace) -> int:
         from edgesr.cli.build_diffusion import build_diffusion
 
         return build_diffusion(package, precision, arguments, why_no_engine)
-    if arguments.unroll is not None:
-        raise UsageError("--unroll merges the steps of a latent diffusion; give a package of one")
+    if package is not None and package.descriptor.prediction.proposals is not None:
+        from edgesr.cli.build_regions import build_regions
+
+        return build_regions(package, precision, arguments, why_no_engine)
     check_embedding(package, arguments)
     onnx = package.part_path(NETWORK) if package else Path(arguments.onnx)
     graph = Graph.read(onnx, source=arguments.onnx or arguments.model)

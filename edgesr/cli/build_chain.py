@@ -5,29 +5,22 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgesr.cli.build_engine import BuiltEngine, EngineBuild, Proof
-from edgesr.cli.build_report import accuracy, finite, kept, versions
-from edgesr.cli.build_target import engine_file, is_asked
-from edgesr.cli.build_work import Work
+from edgesr.cli.build_engine import BuiltEngine
+from edgesr.cli.build_regions import region_stages
+from edgesr.cli.build_report import finite
+from edgesr.cli.build_stage import Stage
+from edgesr.cli.build_target import engine_file
 from edgesr.cli.output import note, result, result_json
-from edgesr.cli.progress import Progress
-from edgesr.compile.artifact import gate_record, write_typed
-from edgesr.compile.auto import Choice
+from edgesr.compile.artifact import write_parts
 from edgesr.compile.gate import LABEL_DEFAULTS, Agreement, Picture, Thresholds
-from edgesr.compile.graph import Graph
-from edgesr.compile.ranges import record_ranges
-from edgesr.compile.simplify import simplify
 from edgesr.compile.typed import Precision
-from edgesr.compile.validate import takers
-from edgesr.errors import AccuracyError, BackendError, BuildError, UsageError
+from edgesr.errors import AccuracyError, UsageError
 from edgesr.model import ModelPackage, open_package
 from edgesr.model.chain import RESTORE, TASK, stages, write_chain
-from edgesr.model.rules import NETWORK
 from edgesr.pipelines.agreement import agreement
 from edgesr.pipelines.calibrate import PictureProof, calibration_pictures
 from edgesr.pipelines.calibrate_labels import LabelProof
@@ -47,16 +40,19 @@ def build_chain(package: ModelPackage, precision: Precision, arguments: argparse
     restored = [Picture(it.name, found.picture) for it, found in zip(pictures, expected, strict=True)]
     cut, _ = calibration_pictures(restore, arguments.calib, count=arguments.calib_count)
     with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
-        built = []
-        for stage, inner, proof in (
-            (RESTORE, restore, PictureProof(restore, cut)),
-            (TASK, task, LabelProof(task, restored)),
-        ):
-            given = _stage_arguments(arguments, is_task=stage == TASK)
-            built.append(_Stage(stage, inner, proof, given, precision=precision, told=told))
-            built[-1].write(Path(folder))
+        asked = {name: _stage_arguments(arguments, is_task=name == TASK) for name in (RESTORE, TASK)}
+        first = Stage(RESTORE, restore, PictureProof(restore, cut), asked[RESTORE], precision=precision, told=told)
+        places = [first.write(Path(folder) / RESTORE)]
+        built = [first]
+        if task.descriptor.prediction.proposals is not None:
+            built += region_stages(task, restored, asked[TASK], precision=precision, told=told)
+            parts = {stage.part: stage.choice.typed for stage in built[1:]}
+            places.append(write_parts(Path(folder) / TASK, task, parts, precision, {}))
+        else:
+            built.append(Stage(TASK, task, LabelProof(task, restored), asked[TASK], precision=precision, told=told))
+            places.append(built[1].write(Path(folder) / TASK))
         names = [picture.name for picture in pictures]
-        typed = [open_package(stage.place) for stage in built]
+        typed = [open_package(place) for place in places]
         candidate = write_chain(
             Path(folder) / "chain",
             *typed,
@@ -65,76 +61,12 @@ def build_chain(package: ModelPackage, precision: Precision, arguments: argparse
         )
         agreed = agreement(names, _labelled(candidate.path, pictures), expected)
         _require(agreed, precision, arguments, package.descriptor.name)
-        engines = [] if why_no_engine else [stage.engine() for stage in built]
+        engines = [] if why_no_engine or arguments.dry_run else [stage.engine() for stage in built]
         if not arguments.dry_run:
             descriptor = candidate.descriptor
             write_chain(output, *typed, name=descriptor.name, version=descriptor.version)
     _tell(built, engines, agreed, arguments, output=output, why_no_engine=why_no_engine)
     return 0
-
-
-class _Stage:
-    """One network of the chain in its new precision."""
-
-    def __init__(
-        self,
-        name: str,
-        package: ModelPackage,
-        proof: Proof,
-        arguments: argparse.Namespace,
-        *,
-        precision: Precision,
-        told: str,
-    ) -> None:
-        self.name = name
-        self.place = Path()
-        self._package = package
-        self._proof = proof
-        self._arguments = arguments
-        onnx = package.part_path(NETWORK)
-        graph = Graph.read(onnx, source=package.descriptor.name)
-        simplified = ""
-        if not arguments.no_simplify:
-            graph, simplified = simplify(graph, proof.feeds[:2])
-        with Progress(f"calibration runs of {name}", quiet=arguments.json) as progress:
-            ranges = record_ranges(graph, proof.feeds, on_step=progress.show)
-        self._work = Work(graph, ranges, proof, arguments)
-        self.choice: Choice = self._work.single(precision)
-        typed = self.choice.typed
-        self.record: dict[str, Any] = {
-            "calibration": {"data": told, "runs": ranges.runs, "sha256": ranges.digest},
-            "against_fp32": gate_record(self.choice.verdict),
-            "tensorrt": takers(typed.graph),
-        }
-        self.said = [text for text in (simplified, *typed.notes) if text]
-
-    def write(self, folder: Path) -> None:
-        """Write the package of this stage."""
-        self.place = write_typed(folder / self.name, self._package, self.choice.typed, self.record)
-
-    def engine(self) -> BuiltEngine | None:
-        """Build the engine into the cache; None where nobody asked for one and none can be built."""
-        typed = self.choice.typed
-        try:
-            engine = EngineBuild(self._arguments, self._package, self._package.part_path(NETWORK))
-            with closing(engine):
-                return engine.build(typed, self._proof, self._work.engine_check(typed))
-        except (BackendError, BuildError, UsageError) as error:
-            if is_asked(self._arguments):
-                raise
-            note(f"the engine of {self.name} is left out: {error}")
-        return None
-
-    def lines(self) -> list[str]:
-        """Say what became of the network."""
-        typed = self.choice.typed
-        head = f"{typed.summary()}; against FP32 {accuracy(self.choice.verdict)}"
-        texts = [head, *self.said, *versions(self.record["tensorrt"]), *kept(typed)]
-        return [f"{self.name}: {text}" for text in texts]
-
-    def document(self) -> dict[str, Any]:
-        """Return the same as JSON data."""
-        return {**self.choice.typed.document(), **self.record, "notes": self.said}
 
 
 def _labelled(chain: Path, pictures: Sequence[Picture]) -> list[LabelResult]:
@@ -188,7 +120,7 @@ def _require(agreed: Agreement | None, precision: Precision, arguments: argparse
 
 
 def _tell(
-    built: list[_Stage],
+    built: list[Stage],
     engines: list[BuiltEngine | None],
     agreed: Agreement | None,
     arguments: argparse.Namespace,

@@ -36,6 +36,7 @@ from edgesr.engines.trt import TrtBackend
 from edgesr.errors import BackendError, UsageError
 from edgesr.model import ModelPackage
 from edgesr.model.onnx_file import read_graph
+from edgesr.model.rules import NETWORK
 from edgesr.pipelines.calibrate import PictureProof
 from edgesr.pipelines.calibrate_labels import LabelProof
 
@@ -68,13 +69,15 @@ class BuiltEngine:
 class EngineBuild:
     """Everything about the engine that is known before its network is converted; closes its backend with ``close``."""
 
-    def __init__(self, arguments: argparse.Namespace, package: ModelPackage | None, onnx: Path) -> None:
+    def __init__(
+        self, arguments: argparse.Namespace, package: ModelPackage | None, onnx: Path, part: str = NETWORK
+    ) -> None:
         self._is_asked = is_asked(arguments)
         self._output = engine_file(arguments)
         check_engine_file(self._output)
         self._is_portable = arguments.portable
         self.name = package.descriptor.name if package else Path(arguments.onnx).stem
-        profile = plain = choose_profile(arguments, package, read_graph(onnx))
+        profile = plain = choose_profile(arguments, package, read_graph(onnx), part)
         if arguments.embed_io and package is not None:
             profile = embedded_profile(profile, package.descriptor, arguments.embed_io)
         if arguments.dla is not None and not is_static(profile):

@@ -35,6 +35,41 @@ def write_typed(path: Path, package: ModelPackage, typed: Typed, record: Mapping
     return write_package(path, descriptor, files)
 
 
+def write_parts(
+    path: Path, package: ModelPackage, parts: Mapping[str, Typed], kind: str, record: Mapping[str, Any]
+) -> Path:
+    """Write ``NAME.edgesr`` or a folder with some of its networks in another form; ``kind`` is that of the whole.
+
+    What became of each network stands under ``parts`` of the descriptor's ``precision``; ``record`` beside it.
+    """
+    check_place(path, package)
+    source = package.descriptor
+    described = replace(
+        source,
+        name=_named(source.name, kind),
+        files={name: source.files[name] for name in _kept(package)},
+        precision={
+            "kind": kind,
+            "made_from": package.digest,
+            "parts": {name: typed.document() for name, typed in parts.items()},
+            **record,
+        },
+    )
+    files: dict[str, Path | bytes] = {name: package.read(name) for name in _kept(package)}
+    files |= {
+        part.file: parts[name].graph.bytes() if name in parts else package.read(part.file)
+        for name, part in source.parts.items()
+    }
+    return write_package(path, described, files)
+
+
+def check_place(path: Path, package: ModelPackage) -> None:
+    """Raise UsageError for the name of a file that holds one network."""
+    if path.suffix and path.suffix not in ARCHIVE_SUFFIXES:
+        count = len(package.descriptor.parts)
+        raise UsageError(f"{path}: would hold {count} networks; name it .edgesr, or give a folder")
+
+
 def write_onnx(path: Path, typed: Typed) -> Path:
     """Write the network alone."""
     if path.is_dir():
@@ -49,17 +84,20 @@ def write_onnx(path: Path, typed: Typed) -> Path:
 def describe_typed(package: ModelPackage, typed: Typed, record: Mapping[str, Any]) -> ModelDescriptor:
     """Return the descriptor of the FP32 package for a typed network: named after its precision, with what was done."""
     source = package.descriptor
-    suffix = f"-{typed.precision}"
-    plain = source.name if typed.precision == "fp32" else source.name[: _LONGEST_NAME - len(suffix)] + suffix
     dtype = "float16" if typed.options.io == "fp16" and source.input.dtype == "float32" else source.input.dtype
     described = replace(
         source,
-        name=plain,
+        name=_named(source.name, typed.precision),
         files={} if package.is_bare else {name: source.files[name] for name in _kept(package)},
         input=replace(source.input, dtype=dtype),
         precision={**typed.document(), "made_from": package.digest, **record},
     )
     return described if typed.embedded is None else describe_embedded(described, typed.embedded)
+
+
+def _named(name: str, kind: str) -> str:
+    suffix = "" if kind == "fp32" else f"-{kind}"
+    return name[: _LONGEST_NAME - len(suffix)] + suffix
 
 
 def _kept(package: ModelPackage) -> list[str]:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from edgesr.cli import main
 from edgesr.errors import ModelError
 from edgesr.model import ModelDescriptor, ModelPackage, open_package, write_package
 from edgesr.pipelines.detect_regions import RegionDetector
@@ -60,10 +59,14 @@ DOCUMENT: dict[str, Any] = {
 }
 
 
-def first(path: Path) -> Path:
-    """Features: the mean colour of 16 x 16 pixels. The first anchor counts where red or green is, the other never."""
+def first(path: Path, width: int = 3) -> Path:
+    """Features: the mean colour of 16 x 16 pixels. The first anchor counts where red or green is, the other never.
+
+    Further channels of ``width`` are zero.
+    """
     nodes = [
-        helper.make_node("AveragePool", ["image"], ["features"], kernel_shape=[STRIDE] * 2, strides=[STRIDE] * 2),
+        helper.make_node("AveragePool", ["image"], ["means"], kernel_shape=[STRIDE] * 2, strides=[STRIDE] * 2),
+        helper.make_node("Conv", ["means", "widen"], ["features"]),
         helper.make_node("Conv", ["features", "seen", "less"], ["pairs"]),
         helper.make_node("Transpose", ["pairs"], ["last"], perm=[0, 2, 3, 1]),
         helper.make_node("Reshape", ["last", "flat"], ["objectness"]),
@@ -71,20 +74,21 @@ def first(path: Path) -> Path:
         helper.make_node("Transpose", ["eight"], ["eight_last"], perm=[0, 2, 3, 1]),
         helper.make_node("Reshape", ["eight_last", "fours"], ["deltas"]),
     ]
-    seen = np.zeros((2, 3, 1, 1), np.float32)
+    seen = np.zeros((2, width, 1, 1), np.float32)
     seen[0, :2, 0, 0] = 20
     weights = {
+        "widen": np.eye(width, 3, dtype=np.float32)[:, :, np.newaxis, np.newaxis],
         "seen": seen,
         "less": np.array([-10, -10], np.float32),
-        "still": np.zeros((8, 3, 1, 1), np.float32),
+        "still": np.zeros((8, width, 1, 1), np.float32),
         "flat": np.array([1, -1], np.int64),
         "fours": np.array([1, -1, 4], np.int64),
     }
-    outputs = [tensor("features", 1, 3, "fh", "fw"), tensor("objectness", 1, "n"), tensor("deltas", 1, "n", 4)]
+    outputs = [tensor("features", 1, width, "fh", "fw"), tensor("objectness", 1, "n"), tensor("deltas", 1, "n", 4)]
     return networks.save(path, nodes, [tensor("image", 1, 3, "h", "w")], outputs, weights)
 
 
-def second(path: Path) -> Path:
+def second(path: Path, width: int = 3) -> Path:
     """Logits: 1 for the background, 10 times the mean of red and of green."""
     nodes = [
         helper.make_node("GlobalAveragePool", ["crops"], ["mean"]),
@@ -94,12 +98,12 @@ def second(path: Path) -> Path:
         helper.make_node("MatMul", ["colors", "still"], ["moves"]),
     ]
     weights = {
-        "classes": np.array([[0, 10, 0], [0, 0, 10], [0, 0, 0]], np.float32),
+        "classes": np.pad(np.eye(2, 3, 1, dtype=np.float32) * 10, ((0, width - 2), (0, 0))),
         "background": np.array([1, 0, 0], np.float32),
-        "still": np.zeros((3, 12), np.float32),
+        "still": np.zeros((width, 12), np.float32),
     }
     outputs = [tensor("logits", "k", 3), tensor("moves", "k", 12)]
-    return networks.save(path, nodes, [tensor("crops", "k", 3, 2, 2)], outputs, weights)
+    return networks.save(path, nodes, [tensor("crops", "k", width, 2, 2)], outputs, weights)
 
 
 @pytest.fixture
@@ -198,8 +202,3 @@ def test_both_networks_are_compiled_for_tensorrt_and_find_the_same(version, pack
     built = [text for text in notes if "builds the TensorRT engine" in text]
     assert len(built) == 2
     assert any("crops:1x3x2x2..1000x3x2x2" in text for text in built)
-
-
-def test_a_build_of_both_networks_at_once_is_refused(package: ModelPackage, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["build", str(package.path), "--fp16", "--target", "onnx"]) == 3
-    assert "has two networks, network and regions, which are not built together" in capsys.readouterr().err

@@ -43,12 +43,12 @@ def render(document: dict[str, Any]) -> str:
             islands = "; ".join(f"{count} {reason}" for reason, count in found["islands"].items()) or "nothing"
             made = found["made"].removeprefix("ONNX with ")
             lines.append(f"* {row['title']}, {kind.upper()}: {made}. Left: {islands}.")
-    lines += ["", "## What a DLA leaves to the GPU, by rule", ""]
-    for row in rows.values():
-        if row["export"]["ok"]:
-            reasons = "; ".join(f"{count} {reason}" for reason, count in row["dla"]["reasons"].items())
-            sides = " x ".join(map(str, row["dla"]["tile"]))
-            lines.append(f"* {row['title']}, tile {sides}: {reasons or 'nothing'}.")
+    checked = [row for row in rows.values() if "dla" in row]
+    lines += ["", "## What a DLA leaves to the GPU, by rule", ""] if checked else []
+    for row in checked:
+        reasons = "; ".join(f"{count} {reason}" for reason, count in row["dla"]["reasons"].items())
+        sides = " x ".join(map(str, row["dla"]["tile"]))
+        lines.append(f"* {row['title']}, tile {sides}: {reasons or 'nothing'}.")
     refused = [
         f"* {row['title']}, {step.replace('_', ' ')}: {found['why']}"
         for row in rows.values()
@@ -74,8 +74,12 @@ def _cells(row: dict[str, Any]) -> list[str]:
         _figures(row["int8"]),
         "same bits" if row["embed_io"]["ok"] else "no",
         *("double" if row[f"tensorrt_{major}"]["ok"] else "no" for major in ("8", "10", "11")),
-        f"{row['dla']['taken']} of {row['dla']['layers']}, {row['dla']['share']:.0%}",
+        _taken(row.get("dla")),
     ]
+
+
+def _taken(found: dict[str, Any] | None) -> str:
+    return "not checked" if found is None else f"{found['taken']} of {found['layers']}, {found['share']:.0%}"
 
 
 def _mark(found: dict[str, Any]) -> str:
