@@ -15,6 +15,7 @@ from edgesr.cli.build_embed import check_embedding, embedded
 from edgesr.cli.build_engine import BuiltEngine, EngineBuild, Proof
 from edgesr.cli.build_proof import open_proof
 from edgesr.cli.build_report import accuracy, finite, kept, ranking, versions
+from edgesr.cli.build_several import build_several
 from edgesr.cli.build_shapes import choose_profile
 from edgesr.cli.build_target import engine_file, is_asked, why_none
 from edgesr.cli.build_work import Work
@@ -46,18 +47,9 @@ def execute(arguments: argparse.Namespace) -> int:
     package, reason = _package(arguments)
     if arguments.unroll is not None and (package is None or package.descriptor.task != "latent-diffusion"):
         raise UsageError("--unroll merges the steps of a latent diffusion; give a package of one")
-    if package is not None and package.descriptor.task == "chain":
-        from edgesr.cli.build_chain import build_chain
-
-        return build_chain(package, precision, arguments, why_no_engine)
-    if package is not None and package.descriptor.task == "latent-diffusion":
-        from edgesr.cli.build_diffusion import build_diffusion
-
-        return build_diffusion(package, precision, arguments, why_no_engine)
-    if package is not None and package.descriptor.prediction.proposals is not None:
-        from edgesr.cli.build_regions import build_regions
-
-        return build_regions(package, precision, arguments, why_no_engine)
+    several = build_several(package) if package is not None else None
+    if package is not None and several is not None:
+        return several(package, precision, arguments, why_no_engine)
     check_embedding(package, arguments)
     onnx = package.part_path(NETWORK) if package else Path(arguments.onnx)
     graph = Graph.read(onnx, source=arguments.onnx or arguments.model)
