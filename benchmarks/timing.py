@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter, sleep
 from typing import Any
 
 import numpy as np
+
+_LEAST = 5
 
 
 @dataclass(frozen=True)
@@ -56,21 +59,26 @@ def alternate(
     warmup: int = 1,
     pause: float = 0.01,
     clock: Callable[[], float] = perf_counter,
+    seconds: float = math.inf,
 ) -> dict[str, list[float]]:
     """Time every action once per round, in an order that turns by one place each round; return seconds by name.
 
     ``warmup`` rounds are not counted. ``pause`` seconds before each run let the threads of the run before fall asleep.
+    After ``seconds`` no round is begun beyond the fifth.
     """
     names = list(actions)
     samples: dict[str, list[float]] = {name: [] for name in names}
+    begin = perf_counter()
     for index in range(-warmup, rounds):
+        if index >= _LEAST and perf_counter() - begin > seconds:
+            break
         turn = index % len(names)
         for name in names[turn:] + names[:turn]:
             if pause:
                 sleep(pause)
             start = clock()
             actions[name]()
-            seconds = clock() - start
+            spent = clock() - start
             if index >= 0:
-                samples[name].append(seconds)
+                samples[name].append(spent)
     return samples

@@ -81,6 +81,16 @@ PAPERS: Mapping[str, tuple[Callable[[], Any], int | None]] = {
 UNET_LITE = "U-Net of a latent diffusion"
 
 
+SHIPPED = ("cxr-x4", "cxr-x4-fast")
+NETWORKS = (*SHIPPED, *PAPERS, UNET_LITE)
+"""All of the comparison, in the order of its tables."""
+
+
+def open_network(name: str, side: int, threads: int, folder: Path) -> Network:
+    """Return a network of the comparison; raises ImportError and ValueError where it cannot be made here."""
+    return shipped(name, side, threads) if name in SHIPPED else paper(name, side, folder)
+
+
 def paper(name: str, side: int, folder: Path) -> Network:
     """Export a network of the papers with seeded weights; raises ImportError where a library is missing."""
     import torch

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.backends.sides import AUTO, EAGER
+from benchmarks.page import head, preliminary, table
 from benchmarks.timing import ratios, summarize
 
 if TYPE_CHECKING:
@@ -16,30 +17,25 @@ ORDER = (EAGER, "torch.compile", "ONNX Runtime", "OpenVINO fp32", "OpenVINO bf16
 def render(results: Results) -> str:
     """Lay the results out: times, speed against PyTorch eager, auto against the best, what was picked and left out."""
     environment = results.environment
-    versions = ", ".join(f"{name} {version}" for name, version in environment.versions.items())
     clock = {"wall": "wall clock", "cpu": "CPU time of the process"}[results.clock]
-    lines = [
-        f"# Runtimes on a CPU, {environment.date}",
-        "",
-        f"* Machine: {environment.machine}; {environment.system}",
-        f"* Versions: {versions}; commit {environment.commit}",
-        f"* {results.threads} thread(s); times are the {clock}; load per core before {environment.load}, after "
+    facts = [
+        f"{results.threads} thread(s); times are the {clock}; load per core before {environment.load}, after "
         f"{results.load_after}",
+        *preliminary(environment),
+    ]
+    lines = [
+        head("Runtimes on a CPU", environment, *facts),
         "",
         "Milliseconds of one run, median (quartiles); all sides take turns in one process, one run each per round. The "
         "papers' networks have seeded weights. `edgesr auto` and OpenVINO run through edgesr's seam into bound "
         "buffers, the others as their users call them.",
         "",
-        f"| network | input | runs | {' | '.join(ORDER)} |",
-        f"|---|---|---{'|---' * len(ORDER)}|",
-        *(_times(it) for it in results.comparisons),
+        table(("network", "input", "runs", *ORDER), [_times(it) for it in results.comparisons]),
         "",
         "Speed against PyTorch eager, median of the ratios within rounds, and `auto` against the fastest other FP32 "
         "side (below 1 is slower):",
         "",
-        f"| network | {' | '.join(ORDER[1:])} | auto / best |",
-        f"|---{'|---' * len(ORDER)}|",
-        *(_speeds(it) for it in results.comparisons),
+        table(("network", *ORDER[1:], "auto / best"), [_speeds(it) for it in results.comparisons]),
         "",
         "What `auto` said, and the largest difference to PyTorch eager, relative to the largest value:",
         "",
@@ -51,19 +47,19 @@ def render(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _times(comparison: Comparison) -> str:
+def _times(comparison: Comparison) -> list[str]:
     cells = [summarize(comparison.samples[n]).text(1e3, 1) if n in comparison.samples else "-" for n in ORDER]
     rounds = len(next(iter(comparison.samples.values())))
-    return f"| {comparison.network} | {comparison.size} | {rounds} | {' | '.join(cells)} |"
+    return [comparison.network, comparison.size, str(rounds), *cells]
 
 
-def _speeds(comparison: Comparison) -> str:
+def _speeds(comparison: Comparison) -> list[str]:
     samples = comparison.samples
     cells = [f"{summarize(ratios(samples[EAGER], samples[n])).text()}x" if n in samples else "-" for n in ORDER[1:]]
     others = [n for n in ORDER if n in samples and n not in (AUTO, "OpenVINO bf16")]
     best = min(others, key=lambda n: summarize(samples[n]).median)
     against = summarize(ratios(samples[best], samples[AUTO])).text() if AUTO in samples else "-"
-    return f"| {comparison.network} | {' | '.join(cells)} | {against} ({best}) |"
+    return [comparison.network, *cells, f"{against} ({best})"]
 
 
 def _differences(comparison: Comparison) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from benchmarks.builds.engines import Build, EngineTimes, Open, measure_engine
 from benchmarks.builds.pytorch import TorchTimes, measure_pytorch
 from benchmarks.builds.report import render
 from benchmarks.environment import Environment, record_environment
+from benchmarks.page import RESULTS, say, write
 from benchmarks.runtime.networks import Subject, picture
 from edgesr.compile.build_process import build_in_process
 from edgesr.compile.feeds import Feed, run_copies
@@ -26,7 +25,6 @@ from edgesr.engines import open_backend
 from edgesr.engines.trt import TrtBackend
 from edgesr.errors import BackendError
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
 SHIPPED = ("cxr-x4", "cxr-x4-fast")
 
 
@@ -77,12 +75,8 @@ def run(arguments: argparse.Namespace) -> None:
     )
     text = render(results)
     print(text)
-    environment = results.environment
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    target = arguments.out / f"build-{environment.date}-{environment.kind}.json"
-    target.write_text(json.dumps(asdict(results), indent=1) + "\n")
-    target.with_suffix(".md").write_text(text)
-    _say(f"written: {target} and .md")
+    target = write(results, text, arguments.out, "build")
+    say(f"written: {target} and .md")
 
 
 def measure(
@@ -98,7 +92,7 @@ def measure(
     with tempfile.TemporaryDirectory(prefix="edgesr-benchmark-") as name:
         os.environ["XDG_CACHE_HOME"] = name
         for model in models:
-            _say(f"{model}: accuracy ...")
+            say(f"{model}: accuracy ...")
             network = open_network(model, images, plan.pictures)
             data[network.name] = network.told
             rows = typed_networks(network)
@@ -107,14 +101,14 @@ def measure(
                 continue
             made = [typed for _, typed in rows if typed is not None]
             for feed, subject in _inputs(network, model, plan):
-                _say(f"{network.name}: engines ...")
+                say(f"{network.name}: engines ...")
                 (expected,) = run_copies(open_backend("cpu"), network.graph.bytes(), [feed], Path(name))
                 engines += [
                     measure_engine(network.name, typed, feed, expected, opened, rounds=plan.rounds, build=build)
                     for typed in made
                 ]
                 if subject is not None:
-                    _say(f"{network.name}: PyTorch ...")
+                    say(f"{network.name}: PyTorch ...")
                     pytorch += measure_pytorch(subject, "cuda", rounds=plan.rounds, modes=("eager", "compile"))
     return Results(environment, plan, data, accuracy, engines, pytorch, no_gpu)
 
@@ -146,7 +140,3 @@ def _reason(opened: Open | None) -> str:
     except BackendError as error:
         return str(error)
     return ""
-
-
-def _say(text: str) -> None:
-    print(f"benchmark: {text}", file=sys.stderr, flush=True)

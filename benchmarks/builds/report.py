@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.page import head, section
 from benchmarks.timing import summarize
 from edgesr.compile.gate import DEFAULTS
 
@@ -23,25 +24,18 @@ def render(results: Results) -> str:
 
 def _head(results: Results) -> str:
     environment = results.environment
-    versions = ", ".join(f"{name} {version}" for name, version in environment.versions.items())
-    lines = [
-        f"# Build, {environment.date}, {environment.kind}",
-        "",
-        f"* Machine: {environment.machine}; {environment.system}",
-        f"* Versions: {versions}; commit {environment.commit}",
-        *(f"* {name}: {told}" for name, told in results.data.items()),
-    ]
+    facts = [f"{name}: {told}" for name, told in results.data.items()]
     if results.no_gpu:
-        lines.append(f"* **No engine was built or timed: {results.no_gpu}.**")
+        facts.append(f"**No engine was built or timed: {results.no_gpu}.**")
     if results.plan.is_quick:
-        lines.append("* **A quick check with few samples, not a result.**")
-    return "\n".join(lines)
+        facts.append("**A quick check with few samples, not a result.**")
+    return head("Build", environment, *facts)
 
 
 def _accuracy(results: Results) -> str:
     rows = [_accuracy_row(row) for row in results.accuracy]
     gates = ", ".join(f"{kind} {it.min_psnr:g} dB" for kind, it in DEFAULTS.items() if it.min_psnr is not None)
-    return _section(
+    return section(
         "Accuracy and size, on the CPU",
         "The whole pipeline in each precision against FP32, pictures in [0, 1] cut to their middle 64 x 64 pixels. "
         "PSNR and SSIM are the lowest of all comparisons, the difference is the largest, in 255ths. FP16 is "
@@ -81,7 +75,7 @@ def _decibels(record: dict[str, Any], name: str) -> str:
 def _engines(results: Results) -> str:
     if results.no_gpu:
         return f"## Engines\n\nNot run: {results.no_gpu}."
-    return _section(
+    return section(
         "Engines",
         f"Medians of {results.plan.rounds} runs in ms. *Enqueue* and *graph* lie between two CUDA events on the "
         "stream, *with transfers* is host to device, run and device to host on the host's clock, *kernels* the sum of "
@@ -121,7 +115,7 @@ def _engine_row(times: EngineTimes) -> list[str]:
 def _pytorch(results: Results) -> str:
     if results.no_gpu:
         return f"## Against PyTorch\n\nNot run: {results.no_gpu}."
-    return _section(
+    return section(
         "Against PyTorch",
         "One forward pass of the same network with the same weights, tensors on the GPU, synchronised before and "
         "after, in ms; compile is `torch.compile(mode='max-autotune')`.",
@@ -131,12 +125,3 @@ def _pytorch(results: Results) -> str:
             for it in results.pytorch
         ],
     )
-
-
-def _section(title: str, protocol: str, header: list[str], rows: list[list[str]]) -> str:
-    lines = [f"## {title}", "", protocol, "", _row(header), _row(["---"] * len(header)), *map(_row, rows)]
-    return "\n".join(lines)
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"

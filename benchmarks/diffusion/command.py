@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.diffusion.memory import Footprint, measure_memory
 from benchmarks.diffusion.report import render
 from benchmarks.diffusion.results import Point, Speed
 from benchmarks.environment import Environment, load_per_core, record_environment
+from benchmarks.page import RESULTS, say, warn_of_load, write
 from edgesr.device import usable_cores
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
 SHIPPED = "cxr-x4-diffusion"
 
 
@@ -73,15 +71,12 @@ def run(arguments: argparse.Namespace) -> None:
     results = measure(plan, arguments)
     text = render(results)
     print(text)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    environment = results.environment
-    target = arguments.out / f"diffusion-{environment.date}-{environment.kind}.json"
-    target.write_text(json.dumps(asdict(results), indent=1) + "\n")
+    target = write(results, text, arguments.out, "diffusion")
     from benchmarks.diffusion.plot import draw_plot
 
     draw_plot(results.quality, target.with_suffix(".png"))
     target.with_suffix(".md").write_text(f"{text}\n![quality over evaluations]({target.with_suffix('.png').name})\n")
-    _say(f"written: {target}, .md and .png")
+    say(f"written: {target}, .md and .png")
 
 
 def measure(plan: Plan, arguments: argparse.Namespace) -> Results:
@@ -90,12 +85,11 @@ def measure(plan: Plan, arguments: argparse.Namespace) -> Results:
     from benchmarks.diffusion.speed import measure_speed
 
     environment = record_environment()
-    if not environment.is_quiet:
-        _say(f"other work is running on this machine (load {environment.load} per core): the result is preliminary")
+    warn_of_load(environment)
     with tempfile.TemporaryDirectory(prefix="edgesr-benchmark-") as name:
         folder = Path(name)
         os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
-        _say("speed ...")
+        say("speed ...")
         speed = measure_speed(
             arguments.model,
             arguments.epsilon,
@@ -105,9 +99,9 @@ def measure(plan: Plan, arguments: argparse.Namespace) -> Results:
             threads=plan.threads,
             rounds=plan.rounds,
         )
-        _say("memory ...")
+        say("memory ...")
         memory = measure_memory(arguments.model, list(plan.sides), folder, threads=plan.threads)
-        _say("quality ...")
+        say("quality ...")
         quality = measure_quality(
             arguments.model,
             arguments.epsilon,
@@ -118,7 +112,3 @@ def measure(plan: Plan, arguments: argparse.Namespace) -> Results:
             threads=plan.threads,
         )
     return Results(environment, plan, load_per_core(), speed, quality, memory)
-
-
-def _say(text: str) -> None:
-    print(f"benchmark: {text}", file=sys.stderr, flush=True)

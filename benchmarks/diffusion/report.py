@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.diffusion.results import CALL, COMMAND, EAGER, PUBLISHED, SAME
-from benchmarks.environment import QUIET
+from benchmarks.page import head, preliminary, table
 from benchmarks.timing import ratios, summarize
 
 if TYPE_CHECKING:
@@ -18,21 +18,15 @@ TARGETS = {"published": 100.0, "same": 1.5, "agreement": 40.0, "ratio": 0.40, "r
 def render(results: Results) -> str:
     """Return Markdown."""
     environment, plan = results.environment, results.plan
-    versions = ", ".join(f"{name} {version}" for name, version in environment.versions.items())
-    lines = [
-        f"# Diffusion, {environment.date}, {environment.kind}",
-        "",
-        f"* Machine: {environment.machine}; {environment.system}",
-        f"* Versions: {versions}; commit {environment.commit}",
-        f"* Threads: {plan.threads}; load per core before {environment.load}, after {results.load_after}",
-    ]
+    facts = [f"Threads: {plan.threads}; load per core before {environment.load}, after {results.load_after}"]
     if not environment.is_quiet:
-        lines.append(
-            f"* **Preliminary: other work was running (load above {QUIET} per core before the run).** Every time was "
-            "taken beside it; the sides were run in turn, and ratios are of runs that followed each other."
+        facts += preliminary(environment)
+        facts.append(
+            "Every time was taken beside it; the sides were run in turn, and ratios are of runs that followed each "
+            "other."
         )
-    parts = [_speed(results), _quality(results), _memory(results)]
-    return "\n".join(lines) + "\n\n" + "\n\n".join(parts) + "\n"
+    parts = [head("Diffusion", environment, *facts), _speed(results), _quality(results), _memory(results)]
+    return "\n\n".join(parts) + "\n"
 
 
 def _speed(results: Results) -> str:
@@ -60,9 +54,9 @@ def _speed(results: Results) -> str:
         f"starting Python to the written PNG. {results.plan.rounds} rounds in turn after short runs that "
         "are not counted. "
         "Median (quartiles).\n\n"
-        + _table(["what", "s"], rows)
+        + table(["what", "s"], rows)
         + "\n\nRatios pair by pair:\n\n"
-        + _table(["ratio", "times", "target", "met"], told)
+        + table(["ratio", "times", "target", "met"], told)
     )
 
 
@@ -94,9 +88,9 @@ def _quality(results: Results) -> str:
         "Everything but bicubic after the orthogonal projection onto the input; LPIPS is AlexNet v0.1. The residual is "
         "what clipping and rounding do not explain, RMS in grey levels; the last columns are what the projection adds "
         "to PSNR, on average and on the picture where it is least.\n\n"
-        + _table([*header, "projection dB", "least"], rows)
+        + table([*header, "projection dB", "least"], rows)
         + "\n\n"
-        + _table(["", "measured", "target", "met"], told)
+        + table(["", "measured", "target", "met"], told)
     )
 
 
@@ -113,13 +107,9 @@ def _memory(results: Results) -> str:
         "## Memory\n\n"
         "`edgesr run` of a grey PNG in a fresh process: highest resident memory (VmHWM), and how much of it is above a "
         "Python that imports nothing. Target: 64 x 64 under 200 MB above; larger ones by tiles.\n\n"
-        + _table(["picture", "peak MiB", "above the interpreter MiB"], rows)
+        + table(["picture", "peak MiB", "above the interpreter MiB"], rows)
     )
 
 
 def _met(is_met: bool) -> str:
     return "yes" if is_met else "no"
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows])

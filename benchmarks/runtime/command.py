@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.environment import Environment, load_per_core, record_environment
+from benchmarks.page import RESULTS, say, warn_of_load, write
 from benchmarks.runtime.memory import Footprint, measure_memory
 from benchmarks.runtime.networks import Subject, subjects
 from benchmarks.runtime.overhead import Comparison, against_onnxruntime, against_pytorch
@@ -18,7 +17,6 @@ from benchmarks.runtime.report import render
 from benchmarks.runtime.start import Start, measure_starts
 from edgesr.device import usable_cores
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
 LARGEST = 8192
 
 
@@ -74,37 +72,32 @@ def run(arguments: argparse.Namespace) -> None:
     results = measure(plan, arguments.model or ["cxr-x4", "cxr-x4-fast"], full=arguments.full)
     text = render(results)
     print(text)
-    environment = results.environment
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    target = arguments.out / f"runtime-{environment.date}-{environment.kind}.json"
-    target.write_text(json.dumps(asdict(results), indent=1) + "\n")
-    target.with_suffix(".md").write_text(text)
-    _say(f"written: {target} and .md")
+    target = write(results, text, arguments.out, "runtime")
+    say(f"written: {target} and .md")
 
 
 def measure(plan: Plan, models: list[str], *, full: bool) -> Results:
     """Run every part of the benchmark; the caches of this user are left alone."""
     environment = record_environment()
-    if not environment.is_quiet:
-        _say(f"other work is running on this machine (load {environment.load} per core): the result is preliminary")
+    warn_of_load(environment)
     with tempfile.TemporaryDirectory(prefix="edgesr-benchmark-") as name:
         folder = Path(name)
         os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
         timed = subjects(models, folder, side=plan.side)
         shipped = timed[: len(models)]
-        _say("start-up ...")
+        say("start-up ...")
         starts = measure_starts(shipped, folder, threads=plan.threads, rounds=plan.starts)
         overhead, pytorch = [], []
         for subject in timed:
-            _say(f"{subject.name} against ONNX Runtime ...")
+            say(f"{subject.name} against ONNX Runtime ...")
             overhead.append(against_onnxruntime(subject, threads=plan.threads, loads=plan.loads, rounds=plan.rounds))
         for subject in shipped:
-            _say(f"{subject.name} against PyTorch ...")
+            say(f"{subject.name} against PyTorch ...")
             rounds = plan.rounds * plan.loads // 2 + 1
             pytorch.append(against_pytorch(subject, threads=plan.threads, rounds=rounds))
         memory = []
         for subject in shipped:
-            _say(f"{subject.name}: memory ...")
+            say(f"{subject.name}: memory ...")
             memory += measure_memory(subject, _sides(plan, subject, shipped, full=full), folder, threads=plan.threads)
     return Results(environment, plan, load_per_core(), starts, overhead, pytorch, memory)
 
@@ -113,7 +106,3 @@ def _sides(plan: Plan, subject: Subject, shipped: list[Subject], *, full: bool) 
     """Return the sizes for one model: the largest for the smallest model alone, unless ``full``."""
     smallest = min(shipped, key=lambda s: s.package().part_path("network").stat().st_size)
     return [side for side in plan.sides if full or side < LARGEST or subject == smallest]
-
-
-def _say(text: str) -> None:
-    print(f"benchmark: {text}", file=sys.stderr, flush=True)

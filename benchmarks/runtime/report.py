@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.environment import QUIET, Environment
+from benchmarks.environment import Environment
+from benchmarks.page import head, preliminary, section
 from benchmarks.timing import ratios, summarize
 
 if TYPE_CHECKING:
@@ -28,19 +29,11 @@ def render(results: Results) -> str:
 
 
 def _head(environment: Environment, results: Results) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in environment.versions.items())
-    lines = [
-        f"# Runtime, {environment.date}, {environment.kind}",
-        "",
-        f"* Machine: {environment.machine}; {environment.system}",
-        f"* Versions: {versions}; commit {environment.commit}",
-        f"* Threads: {results.plan.threads}; load per core before {environment.load}, after {results.load_after}",
-    ]
-    if not environment.is_quiet:
-        lines.append(f"* **Preliminary: other work was running (load above {QUIET} per core before the run).**")
+    facts = [f"Threads: {results.plan.threads}; load per core before {environment.load}, after {results.load_after}"]
+    facts += preliminary(environment)
     if results.plan.loads == 1:
-        lines.append("* **A quick check with few samples, not a result.**")
-    return "\n".join(lines)
+        facts.append("**A quick check with few samples, not a result.**")
+    return head("Runtime", environment, *facts)
 
 
 def _starts(results: Results) -> str:
@@ -48,7 +41,7 @@ def _starts(results: Results) -> str:
         [f"`{start.command}`", summarize(start.wall).range_text(), summarize(start.cpu).range_text()]
         for start in results.starts
     ]
-    return _section(
+    return section(
         "Start-up",
         f"Fresh processes, {results.plan.starts} of each in turn after one that is not counted (files are in the page "
         "cache, bytecode is compiled, models are unpacked). Median [minimum - maximum]. The bare script imports numpy "
@@ -67,7 +60,7 @@ def _overhead(results: Results) -> str:
         first, second = summarize(comparison.first).text(1e3), summarize(comparison.second).text(1e3)
         rows.append([comparison.subject, first, second, extra.text(), over.text(100), verdict])
     side = results.plan.side
-    return _section(
+    return section(
         "Overhead over bare ONNX Runtime",
         f"`edgesr.load(model)(picture)`, uint8 {side} x {side} in, uint8 {4 * side} x {4 * side} out, against "
         "`session.run` of the same file on the same pixels as float32, in turn with 10 ms of rest before each run; "
@@ -89,7 +82,7 @@ def _pytorch(results: Results) -> str:
         speeds = [summarize([1 / s for s in samples]).text() for samples in (comparison.first, comparison.second)]
         rows.append([comparison.subject, *speeds, faster.text()])
     side = results.plan.side
-    return _section(
+    return section(
         "Against PyTorch eager",
         f"Pictures per second of the restorer (uint8 {side} x {side} in, uint8 out) and of the same network in PyTorch "
         "(float32 in and out, `inference_mode`, the same number of threads, weights copied out of the ONNX file, "
@@ -111,7 +104,7 @@ def _memory(results: Results) -> str:
         ]
         for item in results.memory
     ]
-    return _section(
+    return section(
         "Memory and time of files",
         "`edgesr run` of one grey 8-bit PNG to PNG, one fresh process each. Peak is the highest resident memory of the "
         "process (VmHWM); the increase is over the same process after it had restored a 64 x 64 file. Seconds are from "
@@ -119,12 +112,3 @@ def _memory(results: Results) -> str:
         ["network", "input", "s", "input Mpixel/s", "peak MiB", "increase MiB"],
         rows,
     )
-
-
-def _section(title: str, protocol: str, header: list[str], rows: list[list[str]]) -> str:
-    lines = [f"## {title}", "", protocol, "", _row(header), _row(["---"] * len(header)), *map(_row, rows)]
-    return "\n".join(lines)
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
