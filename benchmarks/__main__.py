@@ -17,6 +17,7 @@ BENCHMARKS = {
     "soak": "benchmarks.soak",
     "diffusion": "benchmarks.diffusion",
     "backends": "benchmarks.backends",
+    "papers": "benchmarks.papers",
 }
 
 

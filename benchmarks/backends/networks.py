@@ -93,30 +93,38 @@ def open_network(name: str, side: int, threads: int, folder: Path) -> Network:
 
 def paper(name: str, side: int, folder: Path) -> Network:
     """Export a network of the papers with seeded weights; raises ImportError where a library is missing."""
+    if name == UNET_LITE:
+        return export_unet_lite(folder)
+    build, own = PAPERS[name]
+    sides = (1, 3, own or side, own or side)
+    return export_picture_network(name, seeded(build()), sides, folder, is_dynamic=own is None)
+
+
+def export_picture_network(
+    name: str, module: Any, shape: tuple[int, int, int, int], folder: Path, *, is_dynamic: bool
+) -> Network:
+    """Export a network that makes a picture of one of ``shape`` (1, C, H, W), and more outputs beside it."""
     import torch
     from onnx import save
 
     from export.exporting.onnx_graph import export_onnx
 
-    if name == UNET_LITE:
-        return _unet_lite(folder)
-    build, own = PAPERS[name]
-    module = seeded(build())
-    image = torch.rand(1, 3, own or side, own or side, generator=torch.Generator().manual_seed(1))
+    image = torch.rand(*shape, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         out = module(image)
     outputs = (
         ["upscaled"] if isinstance(out, torch.Tensor) else ["upscaled", *(f"extra_{i}" for i in range(1, len(out)))]
     )
     large = out if isinstance(out, torch.Tensor) else out[0]
-    scale = large.shape[2] // image.shape[2]
-    model = export_onnx(module, image, outputs, opset=17, scale=scale, multiple=8, is_dynamic=own is None).model
+    scale = large.shape[2] // image.shape[2] or None
+    model = export_onnx(module, image, outputs, opset=17, scale=scale, multiple=8, is_dynamic=is_dynamic).model
     path = folder / f"{len(list(folder.iterdir()))}.onnx"
     save(model, path)
     return Network(name, path, {model.graph.input[0].name: image.numpy()}, module, (image,))
 
 
-def _unet_lite(folder: Path) -> Network:
+def export_unet_lite(folder: Path) -> Network:
+    """Export the U-Net of a latent diffusion at 32 x 32 latents."""
     import torch
 
     from export.models.unet_lite import UNetLite
