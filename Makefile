@@ -21,6 +21,7 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint --failure-threshold warning jetson/Dockerfile.*
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "edgesr needs Python 3.10 to 3.13; install one, or say which: make PYTHON=/path/to/python3" >&2; exit 1; }

@@ -83,7 +83,7 @@ release=$(head -n 1 "$ROOT/etc/nv_tegra_release" 2>/dev/null || true)
     stop "no L4T release in $ROOT/etc/nv_tegra_release: this is not a Jetson, or a container without that file" \
         "on other machines use: make run; in a container add: -v /etc/nv_tegra_release:/etc/nv_tegra_release:ro"
 major=${BASH_REMATCH[1]} minor=${BASH_REMATCH[2]} patch=${BASH_REMATCH[3]:-0}
-model=$(tr -d '\0' <"$ROOT/proc/device-tree/model" 2>/dev/null || echo 'unknown Jetson')
+model=$({ cat "$ROOT/proc/device-tree/model" 2>/dev/null || printf 'unknown Jetson'; } | tr -d '\0')
 case $major in
     36) python=3.10 numpy='numpy>=1.23,<2' tensorrt='8.6 or 10.3' ;;
     38) python=3.12 numpy='numpy>=1.26' tensorrt=10.13 ;;

@@ -126,6 +126,12 @@ class TensorRt:
                 f"TensorRT cannot be imported: {said}; on a Jetson use JetPack's own with a virtual "
                 "environment made with --system-site-packages, elsewhere install tensorrt"
             ) from None
+        lacking = next((name for name in ("__version__", "ILogger") if not hasattr(tensorrt, name)), None)
+        if lacking is not None:
+            place = getattr(tensorrt, "__file__", None) or "a folder without an __init__.py"
+            raise BackendError(
+                f"the tensorrt that imports from {place} has no {lacking}: remove it or install it again"
+            )
         return cls(tensorrt)
 
     @property

@@ -104,6 +104,16 @@ def test_a_missing_tensorrt_is_named_with_its_reason_and_remedy(monkeypatch):
         TensorRt.load()
 
 
+@pytest.mark.parametrize(("version", "lacking"), [(None, "__version__"), ("10.3.0", "ILogger")])
+def test_a_tensorrt_that_is_not_whole_is_named(monkeypatch, version, lacking):
+    module = ModuleType("tensorrt")
+    if version:
+        module.__version__ = version
+    monkeypatch.setitem(sys.modules, "tensorrt", module)
+    with pytest.raises(BackendError, match=f"has no {lacking}: remove it or install it again"):
+        TensorRt.load()
+
+
 def test_a_tensorrt_without_its_libraries_is_named_with_its_reason(monkeypatch, tmp_path):
     (tmp_path / "tensorrt.py").write_text("raise ImportError('libnvdla_compiler.so: cannot open shared object file')")
     monkeypatch.syspath_prepend(tmp_path)

@@ -1,13 +1,16 @@
 """The Dockerfiles copy what exists, install for their JetPack, and their shell is sound."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+BIN = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 FILES = ("Dockerfile.jetpack6", "Dockerfile.jetpack7")
 
 
@@ -43,3 +46,25 @@ def test_numpy_suits_the_opencv_of_the_jetpack(name, numpy):
 def test_shellcheck_finds_nothing_in_the_steps(name):
     script = "\n".join(value for key, value in _steps(name) if key == "RUN")
     subprocess.run(["shellcheck", "--shell=sh", "-"], input=script, text=True, check=True)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_installed_encodes_shows_and_sends(name):
+    """Orin Nano has no encoder of its own, so H.264 wants x264enc; FFV1, RTSP and windows have plugins of their own."""
+    (install,) = [value for key, value in _steps(name) if key == "RUN" and "apt-get install" in value]
+    for part in ("tools", "plugins-good", "plugins-bad", "plugins-ugly", "libav", "rtsp", "x"):
+        assert f"gstreamer1.0-{part} " in install
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_of_the_package_lists_and_the_sources_stays_in_the_image(name):
+    runs = [value for key, value in _steps(name) if key == "RUN"]
+    assert all("rm -rf /var/lib/apt/lists/*" in value for value in runs if "apt-get update" in value)
+    assert any("--no-cache-dir" in value and value.rstrip().endswith("rm -rf /src") for value in runs)
+
+
+@pytest.mark.skipif(not shutil.which("hadolint", path=BIN), reason="hadolint is not installed (pip install .[lint])")
+@pytest.mark.parametrize("name", FILES)
+def test_hadolint_finds_nothing(name):
+    words = ["hadolint", "--failure-threshold", "warning", str(ROOT / "jetson" / name)]
+    subprocess.run([shutil.which(words[0], path=BIN), *words[1:]], check=True)

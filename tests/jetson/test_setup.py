@@ -83,6 +83,24 @@ def test_a_board_is_set_up_with_jetpacks_libraries_in_sight(tmp_path):
     assert "TensorRT 10.3.0" in answer.stdout
 
 
+def test_a_board_without_a_device_tree_is_named_unknown(tmp_path):
+    board = Board(tmp_path, "orin-nano")
+    (tmp_path / "root/proc/device-tree/model").unlink()
+    answer = board.run("--dry-run")
+    assert "unknown Jetson, L4T 36.4.3" in answer.stdout
+    assert answer.stderr == ""
+
+
+def test_a_problem_that_the_doctor_finds_is_the_last_word(tmp_path):
+    board = Board(tmp_path, "orin-nano")
+    board.run()
+    (board.home / ".local/share/edgesr/venv/bin/edgesr").write_text("#!/bin/sh\nexit 3\n")
+    answer = board.run()
+    assert answer.returncode == 3
+    assert "its doctor found a problem" in answer.stderr
+    assert "ready" not in answer.stdout
+
+
 def test_a_second_run_keeps_the_environment(tmp_path):
     board = Board(tmp_path, "orin-nano")
     board.run()
