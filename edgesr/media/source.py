@@ -170,7 +170,7 @@ class Source:
                 left = begin + self._patience.connect_for(lost) - monotonic()
                 if left <= 0:
                     raise _after(lost, attempts)
-                self._note(f"{lost}; trying again in {min(pause, left):.2g} s, for {left:.0f} s more")
+                self._note(f"{lost}; trying again in {min(pause, left):.2g} s, for {left:.2g} s more")
                 self._stopped.wait(min(pause, left))
             else:
                 if attempts >= self._patience.attempts:
