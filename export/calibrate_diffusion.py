@@ -6,7 +6,7 @@
 
 import argparse
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,10 @@ from scipy.optimize import minimize
 import edgesr
 from edgesr.image.backproject import PROJECTIONS, back_project
 from edgesr.image.measurement import Bounds, residual
+from edgesr.image.noise import noise_level
 from edgesr.model import ErrorLink
 from edgesr.pipelines.diffusion import LatentDiffusion
-from edgesr.pipelines.linked import BLUR, error_scale
+from edgesr.pipelines.linked import BLUR, error_scale, noise_growth
 from export import metrics
 from export.calibrate_cxr import PIXELS, conformal_factor, cross_coverage
 from export.data.degradations import downscale
@@ -30,6 +31,8 @@ ROUNDING = 0.25 / 255
 PIXELS_APART = 7
 """Every n-th pixel is fitted; neighbours tell the same."""
 SPLITS = 20
+USUAL = 0.95
+"""Share of the calibration pictures whose noise is taken for usual."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,13 @@ class Drawn:
     mean: np.ndarray
     deviation: np.ndarray
     error: np.ndarray
+    low: np.ndarray
+    """What it was made of, ``(h, w)`` in [0, 1]."""
 
     def scale(self, link: ErrorLink) -> np.ndarray:
         """Return what the link predicts, ``(H, W)``."""
-        return error_scale(self.mean[..., None], self.deviation, link)
+        growth = noise_growth(self.low[..., None], link)
+        return np.float32(growth) * error_scale(self.mean[..., None], self.deviation, link)
 
 
 def compare_projections(
@@ -93,12 +99,15 @@ def draw(diffusion: LatentDiffusion, chosen: list[Case], samples: int) -> list[D
         result = diffusion.restore(low, uncertainty=True, samples=samples)
         mean = result.image.astype(np.float32) / 255
         error = np.abs(result.image.astype(np.float32) - case.high) / 255
-        drawn.append(Drawn(case.patient, mean, result.std, error))
+        drawn.append(Drawn(case.patient, mean, result.std, error, low.astype(np.float32) / 255))
     return drawn
 
 
 def fit(drawn: list[Drawn], window: int = 5, floor: float = 0.001) -> ErrorLink:
-    """Return the link under whose Laplace distributions the errors are most likely, the samples' spread left out."""
+    """Return the link under whose Laplace distributions the errors are most likely, the samples' spread left out.
+
+    Its noise is that of all but the noisiest of these pictures.
+    """
     plain = ErrorLink(0.0, 1.0, window, floor)
     detail = np.concatenate(
         [np.log(error_scale(d.mean[..., None], None, plain)).ravel()[::PIXELS_APART] for d in drawn]
@@ -111,7 +120,8 @@ def fit(drawn: list[Drawn], window: int = 5, floor: float = 0.001) -> ErrorLink:
         return float((scale + ratio).mean()), np.array([(1 - ratio).mean(), ((1 - ratio) * detail).mean()])
 
     offset, exponent = minimize(loss, np.array([-3.0, 0.3]), jac=True, method="BFGS").x
-    return ErrorLink(round(float(offset), 4), round(float(exponent), 4), window, floor)
+    noise = float(np.quantile([noise_level(d.low[..., None]) for d in drawn], USUAL))
+    return ErrorLink(round(float(offset), 4), round(float(exponent), 4), window, floor, round(noise, 6) or None)
 
 
 def judge(link: ErrorLink, factor: float, drawn: list[Drawn]) -> dict[str, float]:
@@ -191,6 +201,8 @@ def main() -> None:
         "coverage": cross_coverage(values),
         "unseen patients": halves(drawn),
         "other institution": judge(link, factor, others),
+        "other institution without noise": judge(replace(link, noise=None), factor, others),
+        "noisier elsewhere": float(np.mean([noise_growth(d.low[..., None], link) > 1 for d in others])),
         "other pictures": len(others),
         "rank correlation of the deviation alone": float(np.mean(spread)),
     }

@@ -8,6 +8,7 @@ every ``--long-stride``-th picture; the set ``... 300`` gives all methods on tho
 import argparse
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 import edgesr
 from edgesr.image.backproject import back_project
 from edgesr.image.measurement import Bounds, residual
+from edgesr.pipelines.diffusion import LatentDiffusion
 from export import metrics
 from export.data.degradations import bicubic, downscale
 from export.evaluation import Case, cases
@@ -61,6 +63,15 @@ class Scores:
         return found
 
 
+def evaluations(few: LatentDiffusion) -> dict[str, Method]:
+    """Return the package with few steps, by a name for the card."""
+    usual = few.settings()["steps"]
+    return {
+        f"{n} evaluation{'s' * (n > 1)}{', the default' * (n == usual)}": partial(few, steps=n)
+        for n in sorted({1, 2, 4, usual})
+    }
+
+
 def score(methods: Mapping[str, Method], chosen: list[Case], lpips: Lpips) -> dict[str, object]:
     """Return the means of every method on the same pictures."""
     scores = Scores(lpips)
@@ -100,9 +111,7 @@ def main() -> None:
             "cxr-x4, fidelity 1": lambda low: cxr(low, fidelity=1.0),
             "cxr-x4, default": cxr,
             "cxr-x4, fidelity 0": lambda low: cxr(low, fidelity=0.0),
-            "1 evaluation": lambda low: few(low, steps=1),
-            "2 evaluations": lambda low: few(low, steps=2),
-            "4 evaluations, the default": few,
+            **evaluations(few),
         }
         sets = {"nih-256": score(short, nih, lpips), "hannover-256": score(short, hannover, lpips)}
         if arguments.epsilon:

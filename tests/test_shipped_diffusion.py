@@ -50,8 +50,8 @@ def test_the_package_is_intact_small_and_says_what_it_is() -> None:
     assert (ROOT / "docs" / "models" / f"{NAME}.md").exists()
 
 
-def test_four_evaluations_are_the_default_and_fewer_can_be_asked_for(model, small) -> None:
-    assert model.settings()["steps"] == 4 and model.settings()["samples"] == 1
+def test_at_most_four_evaluations_are_the_default_and_others_can_be_asked_for(model, small) -> None:
+    assert model.settings()["steps"] <= 4 and model.settings()["samples"] == 1
     pictures = [model(small, steps=steps) for steps in (1, 2, 4)]
     assert len({picture.tobytes() for picture in pictures}) == 3
 
@@ -120,6 +120,7 @@ def test_sixteen_bit_and_colour_pictures_pass(model, xray) -> None:
 def test_a_saved_picture_says_what_made_it(model, small, tmp_path) -> None:
     result = model.restore(small, seed=9)
     record = read_provenance(result.save(tmp_path / "a.png"))
-    assert (record["model"], record["settings"]["seed"], record["settings"]["steps"]) == (NAME, 9, 4)
+    assert (record["model"], record["settings"]["seed"]) == (NAME, 9)
+    assert record["settings"]["steps"] == model.settings()["steps"]
     assert record["settings"]["sampler"] == "resshift"
     assert record["residual"] == pytest.approx(result.residual, abs=6e-4)

@@ -1,7 +1,11 @@
-"""The published sampler in PyTorch's eager mode: 300 DDPM steps, then the decoder."""
+"""The published sampler in PyTorch's eager mode: 300 DDPM steps, then the decoder.
+
+As a process: ``python -m benchmarks.diffusion.eager AUTOENCODER UNET EPSILON.edgesr LOW.png LARGE.png THREADS``.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from edgesr.image import Metadata, Picture, read, write
 from edgesr.image.resample import upscale
-from edgesr.schedule import Schedule, noise_field
+from edgesr.model import open_package
+from edgesr.schedule import Schedule, ScheduleConfig, make_schedule, noise_field
 from export.models.autoencoder import GreyAutoencoder
 from export.models.unet_lite import UNetLite
 
@@ -74,3 +80,19 @@ class EagerDiffusion:
             if s:
                 state = state + s * drawn[index + 1]
         return state
+
+
+def main() -> None:
+    """Enlarge one picture from file to file."""
+    autoencoder, unet, package, source, target, threads = sys.argv[1:]
+    torch.set_num_threads(int(threads))
+    config = ScheduleConfig.from_json(open_package(package).descriptor.schedule, source=package)
+    eager = EagerDiffusion.read(Path(autoencoder), Path(unet), make_schedule(config))
+    low = read(Path(source)).pixels[..., 0]
+    large = eager(low, eager.draw(low.shape[0], 1), through_numpy=True)
+    stored = np.rint(large.clip(0, 1) * 255).astype(np.uint8)
+    write(Path(target), Picture((stored[..., None],), Metadata(format="PNG")))
+
+
+if __name__ == "__main__":
+    main()

@@ -51,7 +51,7 @@ def measure_quality(
     table = _Table(pairs, judge)
     table.add("bicubic", 0, [bicubic(pair.low).astype(np.float32) / 255 for pair in pairs])
     with edgesr.load(model, device="cpu", threads=threads) as few:
-        most = int(few.settings()["steps"])
+        most = int(few.descriptor.schedule["num_train_timesteps"])
         for n in (n for n in steps if n <= most):
             table.walk(few, model, n, {"steps": n})
     with edgesr.load(epsilon, device="cpu", threads=threads) as slow:

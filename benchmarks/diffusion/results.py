@@ -33,10 +33,15 @@ class Point:
     """The same on the picture where it is least."""
 
 
-PUBLISHED, EAGER, SAME, COMMAND, CALL = (
+PUBLISHED, PROCESS, EAGER, SAME, SHORT, BARE, COMMAND, FOLDER, CALL = (
     "PyTorch eager, 300 steps, state through numpy",
+    "the same, a process from start to written PNG",
     "PyTorch eager, 300 steps",
     "edgesr, the same 300 steps",
-    "`edgesr run`, 4 evaluations, a process from start to end",
-    "edgesr, 4 evaluations, loaded",
+    "edgesr, 60 such steps",
+    "300 bare calls of their network in ONNX Runtime",
+    "`edgesr run`, a process from start to written PNG",
+    "`edgesr run` of a folder, a picture",
+    "edgesr, loaded",
 )
+LONG_STEPS, SHORT_STEPS = 300, 60

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,30 @@ import torch
 import edgesr
 from benchmarks.diffusion.eager import EagerDiffusion
 from benchmarks.diffusion.quality import read_pictures
-from benchmarks.diffusion.results import CALL, COMMAND, EAGER, PUBLISHED, SAME, Speed
+from benchmarks.diffusion.results import (
+    BARE,
+    CALL,
+    COMMAND,
+    EAGER,
+    FOLDER,
+    LONG_STEPS,
+    PROCESS,
+    PUBLISHED,
+    SAME,
+    SHORT,
+    SHORT_STEPS,
+    Speed,
+)  # fmt: skip
 from benchmarks.environment import child_environment
 from benchmarks.timing import alternate
+from edgesr.engines import open_backend
 from edgesr.image import Metadata, Picture, write
+from edgesr.model import ModelPackage
+from edgesr.model.diffusion_rules import UNET
 from edgesr.schedule import ScheduleConfig, make_schedule
 
 SEED = 1
+OF_A_FOLDER = 16
 FACTOR = 4
 
 
@@ -32,16 +50,22 @@ def measure_speed(
     threads: int,
     rounds: int,
 ) -> Speed:
-    """Time all five in turn on one picture."""
+    """Time all in turn on one picture, and folders of several."""
     torch.set_num_threads(threads)
-    low = read_pictures(pictures, 1)[0].low
-    source, target = folder / "low.png", folder / "large.png"
-    write(source, Picture((low[..., None],), Metadata(format="PNG")))
-    command = [sys.executable, "-m", "edgesr", "run", str(source), "-m", model, "-o", str(target)]
-    command += ["--threads", str(threads), "--json"]
+    lows = [pair.low for pair in read_pictures(pictures, OF_A_FOLDER)]
+    low, source, target, many = lows[0], folder / "low.png", folder / "large.png", folder / "many"
+    many.mkdir()
+    for path, content in [(source, low), *((many / f"{n}.png", each) for n, each in enumerate(lows))]:
+        write(path, Picture((content[..., None],), Metadata(format="PNG")))
+    options = ["-m", model, "--threads", str(threads), "--json"]
+    published = [*map(str, weights), epsilon, str(source), str(target), str(threads)]
+
+    def run(*words: str) -> None:
+        command = [sys.executable, "-m", *words]
+        subprocess.run(command, env=child_environment(), check=True, capture_output=True)
 
     def process() -> None:
-        subprocess.run(command, env=child_environment(), check=True, capture_output=True)
+        run("edgesr", "run", str(source), "-o", str(target), *options)
 
     with (
         edgesr.load(epsilon, device="cpu", threads=threads, seed=SEED, consistency="off") as same,
@@ -51,6 +75,7 @@ def measure_speed(
         eager = EagerDiffusion.read(*weights, make_schedule(config))
         noise = eager.draw(low.shape[0] * 4 // FACTOR, SEED)
         exact = low.astype(np.float32) / 255
+        bare = bare_calls(same.package, noise[0].shape, threads)
         made: dict[str, np.ndarray] = {}
 
         def keep(name: str, picture: np.ndarray) -> None:
@@ -58,18 +83,44 @@ def measure_speed(
 
         for warm in (few, same):
             warm(low, steps=1)
+        bare(1)
         process()
         seconds = alternate(
             {
                 PUBLISHED: lambda: eager(low, noise, through_numpy=True),
                 EAGER: lambda: keep(EAGER, eager(low, noise, through_numpy=False)),
+                PROCESS: lambda: run("benchmarks.diffusion.eager", *published),
                 SAME: lambda: keep(SAME, same(exact)),
+                SHORT: lambda: same(exact, steps=SHORT_STEPS),
+                BARE: lambda: bare(LONG_STEPS),
                 COMMAND: process,
+                FOLDER: lambda: run("edgesr", "run", str(many), "-o", str(folder / "out"), *options),
                 CALL: lambda: few(low),
             },
             rounds,
             warmup=0,
             pause=0.1,
         )
+    seconds[FOLDER] = [value / len(lows) for value in seconds[FOLDER]]
     error = made[EAGER].clip(0, 1) - made[SAME]
     return Speed(seconds, float(-10 * np.log10(np.mean(np.square(error, dtype=np.float64)))))
+
+
+def bare_calls(package: ModelPackage, shape: tuple[int, ...], threads: int) -> Callable[[int], None]:
+    """Return what runs the package's U-Net so many times on states of one shape, with nothing around it."""
+    backend = open_backend("cpu", threads=threads)
+    engine, part = backend.load(package.part_path(UNET)), package.descriptor.parts[UNET]
+    buffers = {}
+    for role, name in part.inputs.items():
+        spec = engine.inputs[name]
+        size = tuple(max(n, 1) for n in spec.shape) if role == "timestep" else shape
+        buffers[name] = backend.empty(size, spec.dtype)
+        buffers[name].copy_from(np.full(size, 0.5, spec.dtype))
+    output = part.outputs["prediction"]
+    made = {output: backend.empty(shape, engine.outputs[output].dtype)}
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            engine.run(buffers, made)
+
+    return run

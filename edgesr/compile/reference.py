@@ -67,6 +67,11 @@ def largest_deviation(graph: Graph, parts: StepParts, shapes: Shapes) -> float:
                 noise=partial(_constant, given.get("noise", np.zeros(1))),
                 project=ReferenceProjection(inner, parts.hook, held) if inner and parts.hook else None,
             )
+            if not np.isfinite(after).all():
+                raise ModelError(
+                    f"{source}: makes NaN or infinite values at timestep {schedule.timesteps[index]:g} of random "
+                    "tensors; export it again, in FP32 if it is in FP16"
+                )
             results = fused(given)
             for name, expected in (("next_state", after), ("x0", x0)):
                 worst = max(worst, deviation(results[name], expected, f"{source}: {name} of step {index}"))

@@ -58,7 +58,8 @@ def find_roles(graph: Graph, given: Mapping[str, str] | None = None) -> StepRole
     taken = graph.shapes[state][1]
     if taken < channels:
         reason = "its variance too, which no sampler here uses; export the first half" if channels == 2 * taken else (
-            f"{channels} channels for a state of {taken}"
+            f"{channels} channels for a state of {taken}, so it is no step of a diffusion; give the network that "
+            "predicts noise or the clean latent"
         )  # fmt: skip
         raise ModelError(f"{graph.source}: predicts {reason}")
     others = tuple(name for name in graph.inputs if name not in (state, timestep))
@@ -107,5 +108,6 @@ def _only(graph: Graph, role: str, chosen: list[str], candidates: list[str]) -> 
     if len(chosen) == 1:
         return chosen[0]
     raise ModelError(
-        f"{graph.source}: any of {', '.join(map(repr, candidates))} may be the {role}; say which by the role {role!r}"
+        f"{graph.source}: any of {', '.join(map(repr, candidates))} may be the {role}; say which, e.g. --role "
+        f"{role}={candidates[0]}"
     )

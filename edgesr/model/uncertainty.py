@@ -13,12 +13,16 @@ class ErrorLink:
 
     ``g`` is the fine detail of the result, what a blur takes away, and ``d`` the deviation of the samples, 0 for one;
     both are root mean squares over ``window`` x ``window`` pixels of the large picture, whose range is 0 to 1.
+
+    ``noise`` is how noisy the inputs of the calibration were (``edgesr.image.noise``), but for the noisiest of them.
+    The scale of an input with k times as much noise is k times as large: a network cannot guess noise.
     """
 
     offset: float
     exponent: float
     window: int = 5
     floor: float = 0.001
+    noise: float | None = None
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> ErrorLink:

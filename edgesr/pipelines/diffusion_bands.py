@@ -20,7 +20,7 @@ from edgesr.pipelines.consistent import consistent_bands
 from edgesr.pipelines.diffusion_network import DiffusionNetwork
 from edgesr.pipelines.diffusion_options import Resolved
 from edgesr.pipelines.latent_tiles import LatentTiles, around_of, latent_tiles
-from edgesr.pipelines.linked import Combined, linked_bands
+from edgesr.pipelines.linked import Combined, linked_bands, noise_growth
 from edgesr.pipelines.network import Timings
 from edgesr.pipelines.reduce import reduce_channels
 from edgesr.pipelines.reverse import Reverse, State
@@ -76,6 +76,7 @@ def diffuse_bands(walk: Walk, pixels: Array, *, with_deviation: bool) -> Iterato
     made: Iterable[Combined] = (combined(bands, options.fidelity) for bands in zip(*pictures, strict=True))
     if with_deviation and link is not None:
         made = linked_bands(made, link)
+        factor *= noise_growth(to_float(colored), link)
     top = 0
     for rows, deviation in made:
         if channels > colors:

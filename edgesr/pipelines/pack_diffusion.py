@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,9 +64,9 @@ def pack_diffusion(
     config = _schedule(files.schedule, said)
     unet = Graph.read(files.unet)
     roles, condition = _roles(unet, said.roles or {})
+    multiple, fixed = find_multiple(unet, roles)
     ends = find_ends(files.encoder, files.decoder, channels=roles.channels, scale=scale, given=said.range, notes=notes)
     notes.insert(0, _told(roles, condition))
-    multiple, fixed = find_multiple(unet, roles)
     document = {
         "schema": SCHEMA_VERSION,
         "name": name,
@@ -110,12 +111,13 @@ def _written(out: Path, document: Mapping[str, Any], files: DiffusionFiles, note
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"the descriptor fields are not plain JSON data: {error}") from None
     descriptor = ModelDescriptor.from_json(text, source=str(out))
-    package = open_package(write_package(out, descriptor, contents))
-    verify(package)
     h, w = descriptor.size.fixed or (max(descriptor.size.minimum, 5 * descriptor.size.multiple),) * 2
-    with LatentDiffusion(package, open_backend("cpu")) as pipeline:
-        pipeline(np.full((h, w), 0.5, np.float32), steps=1)
-    return replace(package, notes=tuple(notes))
+    with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
+        candidate = open_package(write_package(Path(folder) / "candidate", descriptor, contents))
+        verify(candidate)
+        with LatentDiffusion(candidate, open_backend("cpu")) as pipeline:
+            pipeline(np.full((h, w), 0.5, np.float32), steps=1)
+    return replace(open_package(write_package(out, descriptor, contents)), notes=tuple(notes))
 
 
 def _schedule(path: Path, said: Said) -> ScheduleConfig:

@@ -24,6 +24,7 @@ _FOLLOWS = 0.15
 """Largest mean error, as a fraction of the range, of a picture that still follows the one that was encoded."""
 _LATENT_SIDES = (16, 32, 64, 8)
 _MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
+EACH_ITS_OWN = "see that --encoder, --unet and --decoder each name their own file"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def find_ends(
         graph = Graph.read(decoder)
         names = _only(graph, "decoder")
         decode = stack.enter_context(Runner(graph))
-        latent, picture = _first_run(graph, decode, names, channels, _LATENT_SIDES)
+        latent, picture = _first_run(graph, decode, names, channels, _LATENT_SIDES, what="decoder")
         factor = _whole(graph.source, picture[2], latent[2])
         made = picture[1]
         if made not in (1, 3):
@@ -61,7 +62,8 @@ def find_ends(
         first = Graph.read(encoder)
         ends = _only(first, "encoder")
         encode = stack.enter_context(Runner(first))
-        taken, encoded = _first_run(first, encode, ends, made, tuple(side * factor for side in _LATENT_SIDES))
+        sides = tuple(side * factor for side in _LATENT_SIDES)
+        taken, encoded = _first_run(first, encode, ends, made, sides, what="encoder")
         if encoded[1] not in (channels, 2 * channels):
             raise ModelError(f"{first.source}: makes {encoded[1]} channels, the U-Net's state has {channels}")
         upsampling = _upsampling(first.source, taken[2] / encoded[2], factor, scale)
@@ -95,7 +97,10 @@ def find_multiple(unet: Graph, roles: StepRoles) -> tuple[int, tuple[int, int] |
         for multiple in _MULTIPLES:
             if all(_works(unet, run, roles, multiple * odd) for odd in (5, 7)):
                 return multiple, None
-    raise ModelError(f"{unet.source}: runs at no size of the latents that was tried")
+    raise ModelError(
+        f"{unet.source}: predicts nothing of its state's size at any size that was tried, so it is no U-Net of "
+        f"latents; {EACH_ITS_OWN}"
+    )
 
 
 def _works(unet: Graph, run: Runner, roles: StepRoles, side: int) -> bool:
@@ -112,12 +117,14 @@ def _works(unet: Graph, run: Runner, roles: StepRoles, side: int) -> bool:
 
 
 def _first_run(
-    graph: Graph, run: Runner, names: tuple[str, str], channels: int, sides: tuple[int, ...]
+    graph: Graph, run: Runner, names: tuple[str, str], channels: int, sides: tuple[int, ...], *, what: str
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the shapes of input and output at the first size that the network takes."""
     declared = graph.shapes[names[0]]
     if declared[1] not in (channels, -1):
-        raise ModelError(f"{graph.source}: takes {declared[1]} channels, {channels} are given to it")
+        raise ModelError(
+            f"{graph.source}: takes {declared[1]} channels, and the {what} is given {channels}; {EACH_ITS_OWN}"
+        )
     problem: EdgesrError | None = None
     for side in sides:
         shape = tuple(size if size > 0 else (1, channels, side, side)[axis] for axis, size in enumerate(declared))

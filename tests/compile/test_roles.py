@@ -22,7 +22,7 @@ def test_names_that_say_nothing_are_told_apart_by_shape_and_type(tmp_path):
 
 def test_pictures_that_cannot_be_told_apart_are_refused_until_one_is_named(tmp_path):
     network = denoisers.denoiser(tmp_path, names=("in0", "in1", "in2"), condition=4)
-    with pytest.raises(ModelError, match="any of 'in0', 'in2' may be the state; say which by the role 'state'"):
+    with pytest.raises(ModelError, match=r"any of 'in0', 'in2' may be the state; say which, e\.g\. --role state=in0"):
         find_roles(network)
     assert find_roles(network, {"state": "in2"}).conditions == ("in0",)
 

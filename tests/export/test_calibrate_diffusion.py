@@ -17,7 +17,7 @@ from export.calibrate_diffusion import Drawn, conformal_factor, factors, fit, ha
 TRUE = ErrorLink(-1.3, 0.65)
 
 
-def drawn(count: int, *, seed: int = 0, wider: float = 1.0) -> list[Drawn]:
+def drawn(count: int, *, seed: int = 0, wider: float = 1.0, noise: float = 0.01) -> list[Drawn]:
     """Pictures whose errors are Laplace distributed with the scale that a link says, two of each patient."""
     random = np.random.default_rng(seed)
     found = []
@@ -26,7 +26,8 @@ def drawn(count: int, *, seed: int = 0, wider: float = 1.0) -> list[Drawn]:
         mean = 0.5 + strength * random.standard_normal((96, 96), np.float32)
         scale = error_scale(mean[..., None], None, TRUE)
         error = np.abs(random.laplace(0, wider * scale)).astype(np.float32)
-        found.append(Drawn(f"patient {number // 2}", mean, np.zeros_like(mean), error))
+        low = 0.5 + np.float32(noise) * random.standard_normal((24, 24), np.float32)
+        found.append(Drawn(f"patient {number // 2}", mean, np.zeros_like(mean), error, low))
     return found
 
 
@@ -53,6 +54,14 @@ def test_errors_larger_than_in_the_calibration_show_in_the_coverage() -> None:
     strict = conformal_factor(np.array([value for _, value in factors(link, known)]))
     far = judge(link, strict, drawn(4, seed=3, wider=2.0))
     assert far["pixels_inside"] < 0.75 and far["pictures_inside"] == 0.0
+
+
+def test_inputs_with_more_noise_than_in_the_calibration_get_a_wider_bound() -> None:
+    known = drawn(6)
+    link = fit(known)
+    strict = conformal_factor(np.array([value for _, value in factors(link, known)]))
+    noisy = judge(link, strict, drawn(4, seed=3, wider=2.0, noise=0.025))
+    assert noisy["pixels_inside"] > 0.9 and noisy["pictures_inside"] == 1.0
 
 
 def test_halves_never_share_a_patient(monkeypatch: pytest.MonkeyPatch) -> None:
