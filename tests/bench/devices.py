@@ -30,6 +30,11 @@ ORIN_NANO = (
     "GR3D_FREQ 99%@624 cpu@48.5C cv0@-256C gpu@48.343C tj@49.75C VDD_IN 4940mW/4700mW "
     "VDD_CPU_GPU_CV 845mW/810mW VDD_SOC 1533mW/1500mW"
 )
+# Orin NX 16GB with JetPack 5, drawn after lines that people posted: a second GPU cluster, no rails for users.
+ORIN_NX = (
+    "08-21-2026 15:11:33 RAM 1204/15389MB (lfb 3313x4MB) SWAP 0/7694MB (cached 0MB) CPU [4%@883,0%@883,1%@883,0%@729] "
+    "EMC_FREQ 0% GR3D_FREQ 31%@612 GR3D2_FREQ 0%@0 CV0@54.1C CPU@56.8C SOC2@54.9C GPU@54.3C tj@57.5C CV2@-256C"
+)
 # beszel pull request 1631: TX2 with JetPack 4.
 TX2 = (
     "RAM 3276/7859MB (lfb 5x4MB) SWAP 1626/12122MB (cached 181MB) CPU [44%@1421,49%@2031,67%@2034] EMC_FREQ 1%@1866 "

@@ -58,6 +58,13 @@ def test_sensors_that_are_off_and_memory_are_no_temperatures_and_rails():
     assert "PMIC" not in parse_tegrastats(devices.TX2).celsius
 
 
+def test_an_orin_nx_without_rails_still_tells_memory_clocks_and_temperatures():
+    told = parse_tegrastats(devices.ORIN_NX)
+    assert (told.watts, told.gpu_load, told.gpu_mhz, told.cpu_mhz) == ({}, 0.31, 612, 883)
+    assert (told.memory_used, told.memory_total) == (1204 << 20, 15389 << 20)
+    assert told.celsius == {"cv0": 54.1, "cpu": 56.8, "soc2": 54.9, "gpu": 54.3, "tj": 57.5}
+
+
 def test_a_line_that_is_damaged_tells_nothing():
     for line in ("", "garbage", "RAM 1/", "GR3D_FREQ", "VDD_IN 4940mW"):
         told = parse_tegrastats(line)
