@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 from edgesr.bench.peaks import Peaks, measure_peaks
 from edgesr.bench.record import Row
 from edgesr.bench.subject import Subject
-from edgesr.compile.feeds import Feed, FeedRecorder
+from edgesr.bench.watched import WatchedBackend, WatchedEngine, part_names, reopened
+from edgesr.compile.fastest import FastestCpu
 from edgesr.compile.graph import Graph
 from edgesr.compile.operations import Operations, count_operations
 from edgesr.device import usable_cores
@@ -20,9 +21,9 @@ from edgesr.engines.base import Backend
 from edgesr.engines.ort import OrtBackend
 from edgesr.engines.trt import TrtBackend
 from edgesr.engines.trt_profile import layer_times
-from edgesr.errors import BackendError, ModelError
-from edgesr.model.rules import NETWORK
-from edgesr.pipelines.restore import Restorer
+from edgesr.errors import BackendError
+from edgesr.pipelines.chain import Chain
+from edgesr.pipelines.diffusion import LatentDiffusion
 from edgesr.types import Array
 
 ROUNDS = 5
@@ -30,16 +31,42 @@ _KERNEL, _RUN = "_kernel_time", "model_run"
 
 
 def measure_layers(subject: Subject, picture: Array, row: Row) -> dict[str, Any]:
-    """Return ``layers`` and ``roofline`` of a row; raise ModelError for a model without a network of its own."""
-    pipeline = subject.pipeline
-    if not isinstance(pipeline, Restorer):
-        raise ModelError(f"layers are listed for restoration models, {subject.spec.model} has task {subject.task}")
-    if isinstance(subject.backend, TrtBackend):
-        layers = _of_tensorrt(subject.backend)
-    else:
-        layers = _of_onnxruntime(subject, picture)
-    compute = row.stages["compute"].summary.median if "compute" in row.stages else None
-    return {"layers": _sorted(layers), "roofline": _roofline(subject, picture, compute)}
+    """Return ``layers`` and ``roofline`` of a row; where a model has several networks, layers are called by theirs."""
+    # The stages of a chain tell its second network alone.
+    stage = row.stages.get("end_to_end" if isinstance(subject.pipeline, Chain) else "compute")
+    compute = stage.summary.median if stage is not None else None
+    is_engine = isinstance(subject.backend, TrtBackend)
+    # An engine is profiled by itself; the processor runs one picture for its shapes.
+    pictures = 1 if is_engine else ROUNDS + 1
+    with tempfile.TemporaryDirectory(prefix="edgesr-") as name:
+        watched = WatchedBackend(_device(subject.backend), subject.spec.threads, Path(name))
+        with reopened(subject, watched) as pipeline:
+            for _ in range(pictures):
+                pipeline(picture)
+        networks = [network for network in watched.networks if network.runs]
+        names = part_names(subject.pipeline)
+        if is_engine:
+            layers = _of_tensorrt(subject)
+        else:
+            layers = [layer for network in networks for layer in _layers(network, names, is_only=len(networks) == 1)]
+    return {"layers": _sorted(layers), "roofline": _roofline(subject, networks, pictures, compute)}
+
+
+def _device(backend: Backend) -> str:
+    """Return the device of ONNX Runtime on which the operators are told apart, or counted."""
+    if isinstance(backend, TrtBackend):
+        return "cpu"
+    if backend.name not in ("onnxruntime:cpu", "auto:cpu") and not backend.name.startswith("onnxruntime:cuda"):
+        raise BackendError(
+            f"layers are told by ONNX Runtime and TensorRT, not by {backend.name}; choose one with --device"
+        )
+    return backend.name.removeprefix("onnxruntime:").replace("auto:", "")
+
+
+def _layers(network: WatchedEngine, names: Mapping[Path, str], *, is_only: bool) -> list[dict[str, Any]]:
+    prefix = "" if is_only else f"{names.get(network.path, 'step')}: "
+    found = [layer for file in sorted(network.profile.glob("*.json")) for layer in read_profile(file, ROUNDS + 1)]
+    return [{**layer, "name": f"{prefix}{layer['name']}"} for layer in found]
 
 
 def read_profile(path: Path, pictures: int) -> list[dict[str, Any]]:
@@ -60,26 +87,20 @@ def read_profile(path: Path, pictures: int) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _of_onnxruntime(subject: Subject, picture: Array) -> list[dict[str, Any]]:
-    """Run the picture on an engine that is profiled."""
-    name = subject.backend.name
-    if name not in ("onnxruntime:cpu", "auto:cpu") and not name.startswith("onnxruntime:cuda"):
-        raise BackendError(f"layers are told by ONNX Runtime and TensorRT, not by {name}; choose one with --device")
-    device = name.removeprefix("onnxruntime:").replace("auto:", "")
-    with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
-        backend = OrtBackend(device, threads=subject.spec.threads, profile=Path(folder))
-        with _again(subject, backend) as pipeline:
-            for _ in range(ROUNDS + 1):
-                pipeline(picture)
-        return [layer for file in sorted(Path(folder).glob("*.json")) for layer in read_profile(file, ROUNDS + 1)]
-
-
-def _of_tensorrt(backend: TrtBackend) -> list[dict[str, Any]]:
-    engines = backend.engines
-    if not engines:
+def _of_tensorrt(subject: Subject) -> list[dict[str, Any]]:
+    backend = subject.backend
+    assert isinstance(backend, TrtBackend)
+    if not backend.engines:
         raise BackendError("no engine is loaded")
-    times = layer_times(backend, engines[0], ROUNDS)
-    return [{"name": name, "type": "", "ms": ms} for name, ms in times.items()]
+    if len(backend.engines) > 1 and isinstance(subject.pipeline, LatentDiffusion):
+        raise BackendError("TensorRT's profiler tells single runs, of which a diffusion has many; use --device cpu")
+    times = [(engine.path.stem[:8], layer_times(backend, engine, ROUNDS)) for engine in backend.engines]
+    is_only = len(times) == 1
+    return [
+        {"name": name if is_only else f"{engine}: {name}", "type": "", "ms": ms}
+        for engine, layers in times
+        for name, ms in layers.items()
+    ]
 
 
 def _sorted(layers: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
@@ -88,16 +109,16 @@ def _sorted(layers: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
     return tuple({**layer, "share": layer["ms"] / total} for layer in ordered)
 
 
-def _again(subject: Subject, backend: Backend) -> Restorer:
-    """Load the model once more, on another backend."""
-    pipeline = subject.pipeline
-    assert isinstance(pipeline, Restorer)
-    return Restorer(pipeline.package, backend, tile=subject.spec.tile, **subject.spec.controls)
-
-
-def _roofline(subject: Subject, picture: Array, compute_ms: float | None) -> dict[str, Any]:
+def _roofline(
+    subject: Subject, networks: Sequence[WatchedEngine], pictures: int, compute_ms: float | None
+) -> dict[str, Any]:
     """Count one picture and set it against this machine's peaks."""
-    counted, runs = _count(subject, picture)
+    counted = [
+        (count_operations(Graph.read(network.path), dict(shapes)), count // pictures)
+        for network in networks
+        for shapes, count in network.runs.items()
+    ]
+    runs = sum(count for _, count in counted)
     operations = sum(one.total * times for one, times in counted)
     least = sum(one.least_bytes * times for one, times in counted)
     unfused = sum(one.bytes * times for one, times in counted)
@@ -108,11 +129,18 @@ def _roofline(subject: Subject, picture: Array, compute_ms: float | None) -> dic
         "runs_per_picture": runs,
         "not_counted": sorted({name for one, _ in counted for name in one.unknown}),
     }
+    if isinstance(subject.pipeline, Chain):
+        found["set_against"] = "the time end to end, of both networks and all between them"
     if compute_ms:
         found["operations_per_second"] = operations / compute_ms * 1e3
     if isinstance(subject.backend, TrtBackend):
         return {**found, "missing": "peaks are measured on the runtimes of the CPU and of ONNX Runtime"}
-    peaks = measure_peaks(subject.backend, min(subject.spec.threads or usable_cores(), usable_cores()))
+    threads = min(subject.spec.threads or usable_cores(), usable_cores())
+    backend = subject.backend
+    if isinstance(backend, FastestCpu):
+        found["layers_by"] = f"ONNX Runtime; what was timed: {'; '.join(backend.picked)}"
+        backend = OrtBackend("cpu", threads=threads)
+    peaks = measure_peaks(backend, threads)
     return {**found, **set_against(counted, peaks, compute_ms)}
 
 
@@ -141,20 +169,3 @@ def set_against(counted: list[tuple[Operations, int]], peaks: Peaks, compute_ms:
     if compute_ms:
         found |= {"fraction": whole / compute_ms, "fraction_unfused": single / compute_ms}
     return found
-
-
-def _count(subject: Subject, picture: Array) -> tuple[list[tuple[Operations, int]], int]:
-    """Count the runs of one picture, by the shapes that the network is really given."""
-    recorder = FeedRecorder(OrtBackend("cpu", threads=subject.spec.threads))
-    with _again(subject, recorder) as pipeline:
-        pipeline(picture)
-        package = pipeline.package
-    graph = Graph.read(package.part_path(NETWORK))
-    times: dict[tuple[tuple[str, tuple[int, ...]], ...], int] = {}
-    for feed in recorder.feeds:
-        times[_shapes(feed)] = times.get(_shapes(feed), 0) + 1
-    return [(count_operations(graph, dict(shapes)), count) for shapes, count in times.items()], len(recorder.feeds)
-
-
-def _shapes(feed: Feed | Mapping[str, Array]) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    return tuple(sorted((name, tuple(array.shape)) for name, array in feed.items()))

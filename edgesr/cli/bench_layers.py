@@ -59,6 +59,8 @@ def _roofline(told: Mapping[str, Any]) -> list[str]:
         f"in {told['runs_per_picture']} run(s); {told['bytes_least'] / 1e6:.1f} MB at least, "
         f"{told['bytes_unfused'] / 1e6:.1f} MB when nothing is fused"
     ]
+    if "layers_by" in told:
+        lines.insert(0, f"layers by {told['layers_by']}")
     if told["not_counted"]:
         lines.append(f"not counted, as their sizes are not known: {', '.join(told['not_counted'][:5])}")
     if "missing" in told:
@@ -72,6 +74,6 @@ def _roofline(told: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"reached {rate / 1e9:.1f} G operations/s: {told['fraction']:.0%} of the roofline ({told['limit']} is the "
             f"limit, {told['bound_ms']:.2f} ms), {told['fraction_unfused']:.0%} of the one without fusion "
-            f"({told['bound_unfused_ms']:.2f} ms)"
+            f"({told['bound_unfused_ms']:.2f} ms)" + (f"; {told['set_against']}" if "set_against" in told else "")
         )
     return lines
