@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgesr.cli.output import note, result, result_json
+from edgesr.cli.pack_ensemble import SUFFIXES, Piece, make_pieces, read_plan, write_ensemble
 from edgesr.cli.run import expectations
 from edgesr.compile.embed_io import Kind
-from edgesr.compile.graph import Graph
+from edgesr.compile.graph import HALF, Graph
 from edgesr.compile.triton import LABELS, NETWORK_FILE, about, check_place, readme, write_model
 from edgesr.compile.triton_config import ServedModel, ServedTensor, is_known
 from edgesr.compile.triton_graph import SCORES, served_graph
@@ -22,7 +25,8 @@ from edgesr.model.rules import NETWORK
 from edgesr.pipelines.controls import Vector, resolve_controls, show_controls
 from edgesr.pipelines.load import cpu_probe, open_model
 from edgesr.pipelines.place import chained
-from edgesr.pipelines.serve_proof import ServeProof, prove_served, served_names, served_size
+from edgesr.pipelines.serve_proof import Run, ServeProof, prove_served, served_names, served_size
+from edgesr.types import Array
 
 _MAX_BATCH = 8
 
@@ -32,37 +36,62 @@ def pack_triton(arguments: argparse.Namespace) -> int:
     package = _opened(arguments)
     descriptor, root = package.descriptor, Path(arguments.triton)
     name = arguments.name or descriptor.name
-    check_place(root, (name,), force=arguments.force)
+    is_ensemble = arguments.ensemble or arguments.plan is not None
+    if is_ensemble and descriptor.embedded_io is not None:
+        raise UsageError(f"model {descriptor.name} was built with --embed-io and is one graph; leave out --ensemble")
+    check_place(root, (name, *(f"{name}-{suffix}" for suffix in SUFFIXES if is_ensemble)), force=arguments.force)
+    plan, tensorrt = read_plan(Path(arguments.plan)) if arguments.plan is not None else (None, "")
     kind = _kind(descriptor, arguments.embed_io)
-    controls, said = _controls(descriptor, arguments.set)
+    controls, said = _controls(descriptor, arguments.set, arguments.as_input or [])
     shown = {key: _text(value) for key, value in show_controls(descriptor, dict(controls)).items()}
+    fixed = {role: vector for role, vector in controls.items() if role not in (arguments.as_input or [])}
     source = Graph.read(package.part_path(NETWORK), source=descriptor.name)
-    content = served_graph(source, descriptor, kind, controls).bytes()
+    whole = served_graph(source, descriptor, kind, fixed)
+    part = descriptor.parts[NETWORK]
+    feed = {part.inputs[role]: _array(source, part.inputs[role], controls[role]) for role in controls.keys() - fixed}
     with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
         path = Path(folder) / "model.onnx"
-        path.write_bytes(content)
+        path.write_bytes(whole.bytes())
         face = read_graph(path)
-        if len(face.inputs) != 1:
-            others = ", ".join(tensor.name for tensor in face.inputs[1:])
-            raise ModelError(f"{descriptor.name}: its network also takes {others}, which no request could hold")
+        others = [tensor.name for tensor in face.inputs[1:] if tensor.name not in feed]
+        if others:
+            raise ModelError(
+                f"{descriptor.name}: its network also takes {', '.join(others)}, which no request could hold"
+            )
         names = served_names(descriptor, tuple(t.name for t in face.inputs), _suffix(descriptor, kind))
-        proof = prove_served(package, cpu_probe(path), kind, controls, names)
-    max_batch = _max_batch(face, proof, arguments.max_batch, descriptor.name)
-    files = {NETWORK_FILE: content}
+        pieces: list[Piece] = []
+        run: Run = cpu_probe(path)
+        if is_ensemble:
+            pieces, run = make_pieces(whole, source, part.inputs["image"], Path(folder))
+        proof = prove_served(package, lambda arrays: run({**arrays, **feed}), kind, controls, names)
+    if feed and arguments.max_batch:
+        raise UsageError(
+            f"--max-batch {arguments.max_batch}: a control of --as-input holds for a whole run; leave one out"
+        )
+    max_batch = 0 if feed else _max_batch(face, proof, arguments.max_batch, descriptor.name)
+    files = {}
     if descriptor.task == "classify" and descriptor.labels:
         files[LABELS] = ("\n".join(descriptor.labels) + "\n").encode("utf-8")
+    warm_up = {names[0]: _warm_up(face, descriptor, arguments.warm_up, max_batch)}
     served = ServedModel(
         name,
         tuple(_tensor(tensor, "") for tensor in _tensors(face, "inputs")),
         tuple(_tensor(t, _labels(t[0], names[1], LABELS in files)) for t in _tensors(face, "outputs")),
         max_batch,
         instances=arguments.instances or 1,
-        warm_up={names[0]: _warm_up(face, descriptor, arguments.warm_up, max_batch)},
+        warm_up={**warm_up, **{tensor: array.shape for tensor, array in feed.items()}},
         parameters=about(descriptor, package.digest, shown),
     )
-    said += _about_proof(proof, max_batch, arguments.max_batch)
+    said += _about_proof(proof, max_batch, 0 if feed else arguments.max_batch)
+    if feed:
+        said.append(f"every request gives {', '.join(feed)}, so requests are not batched")
+    if plan is not None:
+        said.append(f"the engine needs a server with TensorRT {tensorrt}; it was not compared with the network")
     files["README.txt"] = readme(descriptor, served.parameters, tuple(said))
-    place = write_model(root, served, files)
+    if is_ensemble:
+        place = write_ensemble(root, served, pieces, files, plan)
+    else:
+        place = write_model(root, served, {NETWORK_FILE: whole.bytes(), **files})
     if arguments.json:
         document: dict[str, Any] = {"model": str(place), "name": name, "max_batch_size": max_batch}
         result_json({**document, "exact": proof.is_exact, "controls": shown, "notes": [*package.notes, *said]})
@@ -102,13 +131,27 @@ def _suffix(descriptor: ModelDescriptor, kind: Kind) -> str:
     return "" if descriptor.embedded_io else f"_{kind}"
 
 
-def _controls(descriptor: ModelDescriptor, given: list[tuple[str, Any]] | None) -> tuple[dict[str, Vector], list[str]]:
+def _array(graph: Graph, tensor: str, vector: Vector) -> Array:
+    """Return a control as the network takes it."""
+    shape = tuple(max(n, 1) for n in graph.shapes[tensor])
+    return np.asarray(vector, np.float16 if graph.types[tensor] == HALF else np.float32).reshape(shape)
+
+
+def _controls(
+    descriptor: ModelDescriptor, given: list[tuple[str, Any]] | None, asked: list[str]
+) -> tuple[dict[str, Vector], list[str]]:
     """Return a vector for every control, and what is said about those that edgesr run decides by picture."""
     values, said = {}, []
+    for name in asked:
+        if name not in descriptor.controls:
+            known = ", ".join(descriptor.controls) or "none"
+            raise UsageError(f"--as-input {name}: model {descriptor.name} has no such control (it has: {known})")
+        if name in dict(given or []):
+            raise UsageError(f"--as-input {name}: every request gives it; leave out --set {name}")
     for name, value in resolve_controls(descriptor, dict(given or [])).items():
         default = descriptor.controls[name].default
         values[name] = default if value is None else value
-        if value is None:
+        if value is None and name not in asked:
             chosen = _text(show_controls(descriptor, {name: default})[name])
             said.append(f"{name} is {chosen} for every picture, where edgesr run looks at each; change it with --set")
     return values, said

@@ -14,7 +14,7 @@ _OF_PACKAGES = (
     "start_timestep", "latent_scale", "latent_shift", "trained_size", "degradation", "role", "task", "labels", "resize",
     "crop", "interpolation", "no_antialias", "mean", "std",
 )  # fmt: skip
-_OF_SERVERS = ("embed_io", "max_batch", "instances", "warm_up", "force")
+_OF_SERVERS = ("embed_io", "max_batch", "instances", "warm_up", "as_input", "ensemble", "plan", "force")
 
 
 def add_triton_options(pack: Parser) -> None:
@@ -30,6 +30,21 @@ def add_triton_options(pack: Parser) -> None:
     group.add_argument("--instances", type=whole(1, 64), metavar="N", help="copies on every GPU (default: 1)")
     group.add_argument(
         "--warm-up", type=pair_of_sides, metavar="HxW", help="of the first request (default: the model's tile)"
+    )
+    group.add_argument(
+        "--as-input", action="append", type=filled, metavar="CONTROL",
+        help="let every request give this control, such as fidelity; repeatable"
+    )  # fmt: skip
+    group.add_argument(
+        "--ensemble",
+        action="store_true",
+        help="write NAME-before, NAME-network and NAME-after too, which NAME runs",
+    )
+    group.add_argument(
+        "--plan",
+        type=filled,
+        metavar="FILE",
+        help="TensorRT engine of NAME-network to serve; implies --ensemble",
     )
     group.add_argument("--force", action="store_true", help="replace a model of this name")
 

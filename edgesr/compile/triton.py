@@ -14,6 +14,7 @@ from edgesr.model.descriptor import ModelDescriptor
 CONFIG = "config.pbtxt"
 LABELS = "labels.txt"
 NETWORK_FILE = "1/model.onnx"
+PLAN_FILE = "1/model.plan"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

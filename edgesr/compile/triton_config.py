@@ -40,6 +40,15 @@ class ServedTensor:
 
 
 @dataclass(frozen=True)
+class Step:
+    """One model of an ensemble; its tensors have the same names in the ensemble."""
+
+    model: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ServedModel:
     """What a server must know about one model."""
 
@@ -52,6 +61,10 @@ class ServedModel:
     warm_up: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Shapes of a first request, without the batch where there is one; by input."""
     parameters: Mapping[str, str] = field(default_factory=dict)
+    platform: str = "onnxruntime_onnx"
+    """Or ``tensorrt_plan``; that of an ensemble is known."""
+    steps: tuple[Step, ...] = ()
+    """What an ensemble runs; empty for a model of its own."""
 
     def config(self) -> str:
         """Return the text of ``config.pbtxt``."""
@@ -59,18 +72,21 @@ class ServedModel:
 
     def _fields(self) -> Iterator[tuple[str, Value]]:
         yield "name", self.name
-        yield "platform", "onnxruntime_onnx"
+        yield "platform", "ensemble" if self.steps else self.platform
         yield "max_batch_size", self.max_batch
         for tensor in self.inputs:
             yield "input", self._tensor(tensor)
         for tensor in self.outputs:
             yield "output", [*self._tensor(tensor), *([("label_filename", tensor.labels)] if tensor.labels else [])]
         yield "version_policy", [("latest", [("num_versions", 1)])]
-        yield "instance_group", [("kind", Word("KIND_AUTO")), ("count", self.instances)]
-        if self.max_batch > 1:
-            yield "dynamic_batching", []
-        if self.warm_up:
-            yield "model_warmup", list(self._warm_up())
+        if self.steps:
+            yield "ensemble_scheduling", [("step", list(_step(step))) for step in self.steps]
+        else:
+            yield "instance_group", [("kind", Word("KIND_AUTO")), ("count", self.instances)]
+            if self.max_batch > 1:
+                yield "dynamic_batching", []
+            if self.warm_up:
+                yield "model_warmup", list(self._warm_up())
         for key, text in self.parameters.items():
             yield "parameters", [("key", key), ("value", [("string_value", text)])]
 
@@ -90,6 +106,14 @@ class ServedModel:
             kind = Word(f"TYPE_{_TYPES[types[name]]}")
             value: Fields = [("data_type", kind), *(("dims", n) for n in shape), ("zero_data", True)]
             yield "inputs", [("key", name), ("value", value)]
+
+
+def _step(step: Step) -> Iterator[tuple[str, Value]]:
+    yield "model_name", step.model
+    yield "model_version", -1
+    for key, names in (("input_map", step.inputs), ("output_map", step.outputs)):
+        for name in names:
+            yield key, [("key", name), ("value", name)]
 
 
 def is_known(dtype: str) -> bool:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
-from google.protobuf import text_format
 
 from edgesr.image import Picture, read, write
 from edgesr.model import ModelDescriptor, Part, Prediction, Preprocessing, Resize, SizeRequirements, write_package
@@ -16,25 +14,12 @@ from edgesr.pipelines.load import load
 from tests import networks
 from tests.cli.commands import files
 from tests.cli.conftest import Call, Models
+from tests.triton_double import load_schema, parsed
 
 
 @pytest.fixture(scope="session")
 def schema():
-    """``model_config_pb2`` of tritonclient, loaded alone: its package would want gRPC too."""
-    found = importlib.util.find_spec("tritonclient")
-    if found is None or not found.submodule_search_locations:
-        pytest.skip("tritonclient is not installed, whose model_config_pb2 holds the schema")
-    path = Path(found.submodule_search_locations[0]) / "grpc" / "model_config_pb2.py"
-    spec = importlib.util.spec_from_file_location("edgesr_test_model_config_pb2", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def parsed(schema, folder: Path):
-    return text_format.Parse((folder / "config.pbtxt").read_text(encoding="utf-8"), schema.ModelConfig())
+    return load_schema()
 
 
 def session(folder: Path) -> onnxruntime.InferenceSession:
