@@ -20,6 +20,7 @@ from edgesr.compile.triton_config import ServedModel, ServedTensor, is_known
 from edgesr.compile.triton_graph import SCORES, served_graph
 from edgesr.errors import ModelError, UsageError
 from edgesr.model import ModelDescriptor, ModelPackage
+from edgesr.model.chain import check_stages, stages
 from edgesr.model.onnx_file import OnnxGraph, read_graph
 from edgesr.model.rules import NETWORK
 from edgesr.pipelines.controls import Vector, resolve_controls, show_controls
@@ -33,7 +34,13 @@ _MAX_BATCH = 8
 
 def pack_triton(arguments: argparse.Namespace) -> int:
     """Write the model into the repository and print where it is."""
-    package = _opened(arguments)
+    with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
+        return _pack(arguments, Path(folder))
+
+
+def _pack(arguments: argparse.Namespace, folder: Path) -> int:
+    said: list[str] = []
+    package, given = _opened(arguments, folder, said)
     descriptor, root = package.descriptor, Path(arguments.triton)
     name = arguments.name or descriptor.name
     is_ensemble = arguments.ensemble or arguments.plan is not None
@@ -42,28 +49,25 @@ def pack_triton(arguments: argparse.Namespace) -> int:
     check_place(root, (name, *(f"{name}-{suffix}" for suffix in SUFFIXES if is_ensemble)), force=arguments.force)
     plan, tensorrt = read_plan(Path(arguments.plan)) if arguments.plan is not None else (None, "")
     kind = _kind(descriptor, arguments.embed_io)
-    controls, said = _controls(descriptor, arguments.set, arguments.as_input or [])
+    controls = _controls(descriptor, given, arguments.as_input or [], said)
     shown = {key: _text(value) for key, value in show_controls(descriptor, dict(controls)).items()}
     fixed = {role: vector for role, vector in controls.items() if role not in (arguments.as_input or [])}
     source = Graph.read(package.part_path(NETWORK), source=descriptor.name)
     whole = served_graph(source, descriptor, kind, fixed)
     part = descriptor.parts[NETWORK]
     feed = {part.inputs[role]: _array(source, part.inputs[role], controls[role]) for role in controls.keys() - fixed}
-    with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(whole.bytes())
-        face = read_graph(path)
-        others = [tensor.name for tensor in face.inputs[1:] if tensor.name not in feed]
-        if others:
-            raise ModelError(
-                f"{descriptor.name}: its network also takes {', '.join(others)}, which no request could hold"
-            )
-        names = served_names(descriptor, tuple(t.name for t in face.inputs), _suffix(descriptor, kind))
-        pieces: list[Piece] = []
-        run: Run = cpu_probe(path)
-        if is_ensemble:
-            pieces, run = make_pieces(whole, source, part.inputs["image"], Path(folder))
-        proof = prove_served(package, lambda arrays: run({**arrays, **feed}), kind, controls, names)
+    path = folder / "model.onnx"
+    path.write_bytes(whole.bytes())
+    face = read_graph(path)
+    others = [tensor.name for tensor in face.inputs[1:] if tensor.name not in feed]
+    if others:
+        raise ModelError(f"{descriptor.name}: its network also takes {', '.join(others)}, which no request could hold")
+    names = served_names(descriptor, tuple(t.name for t in face.inputs), _suffix(descriptor, kind))
+    pieces: list[Piece] = []
+    run: Run = cpu_probe(path)
+    if is_ensemble:
+        pieces, run = make_pieces(whole, source, part.inputs["image"], folder)
+    proof = prove_served(package, lambda arrays: run({**arrays, **feed}), kind, controls, names)
     if feed and arguments.max_batch:
         raise UsageError(
             f"--max-batch {arguments.max_batch}: a control of --as-input holds for a whole run; leave one out"
@@ -102,22 +106,44 @@ def pack_triton(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _opened(arguments: argparse.Namespace) -> ModelPackage:
-    """Open the model; raise UsageError for one that is not one network."""
-    if chained(arguments.onnx) is not None:
-        raise UsageError(f"{arguments.onnx}: make one graph of both first: edgesr pack {arguments.onnx} --fused -o ...")
+def _opened(arguments: argparse.Namespace, folder: Path, said: list[str]) -> tuple[ModelPackage, dict[str, Any]]:
+    """Open the model, a chain fused to one graph in ``folder``, and return the controls that are left to be set.
+
+    Raise UsageError for one that is not one network.
+    """
+    given = dict(arguments.set or [])
+    both = chained(arguments.onnx)
+    if both is not None:
+        return _fused((open_model(both[0]), open_model(both[1])), arguments, folder, said), {}
     package = open_model(arguments.onnx, expects=expectations(arguments))
     descriptor = package.descriptor
+    if descriptor.task == "chain":
+        return _fused(stages(package), arguments, folder, said), {}
+    if arguments.fused or arguments.size:
+        raise UsageError("--fused and --size are for RESTORATION+TASK, two packages with one + between them")
     if descriptor.task == "latent-diffusion":
         raise UsageError(
             f"model {descriptor.name} is a latent diffusion, which takes noise and blends tiles after every step; a "
             "server cannot do that with graphs alone, run it with edgesr run"
         )
-    if descriptor.task == "chain":
-        raise UsageError(f"model {descriptor.name} is a chain of two; fuse them first: edgesr pack A+B --fused -o ...")
     if len(descriptor.parts) > 1:
         raise UsageError(f"model {descriptor.name} has several networks with code between them; a server takes one")
-    return package
+    return package, given
+
+
+def _fused(
+    both: tuple[ModelPackage, ModelPackage], arguments: argparse.Namespace, folder: Path, said: list[str]
+) -> ModelPackage:
+    if arguments.as_input:
+        raise UsageError(f"--as-input {arguments.as_input[0]}: a chain in one graph has fixed controls; use --set")
+    from edgesr.pipelines.fuse_chain import fuse_chain
+
+    check_stages(both[0].descriptor, both[1].descriptor, arguments.onnx)
+    name = arguments.name or f"{both[0].descriptor.name}-{both[1].descriptor.name}"
+    size = None if arguments.size is None else (arguments.size[0], arguments.size[1])
+    controls = dict(arguments.set or [])
+    path = folder / "chain.edgesr"
+    return fuse_chain(path, *both, name=name, version="1.0.0", size=size, controls=controls, say=said.append)
 
 
 def _kind(descriptor: ModelDescriptor, asked: Kind | None) -> Kind:
@@ -138,23 +164,23 @@ def _array(graph: Graph, tensor: str, vector: Vector) -> Array:
 
 
 def _controls(
-    descriptor: ModelDescriptor, given: list[tuple[str, Any]] | None, asked: list[str]
-) -> tuple[dict[str, Vector], list[str]]:
-    """Return a vector for every control, and what is said about those that edgesr run decides by picture."""
-    values, said = {}, []
+    descriptor: ModelDescriptor, given: Mapping[str, Any], asked: list[str], said: list[str]
+) -> dict[str, Vector]:
+    """Return a vector for every control; ``said`` gets a line about those that edgesr run decides by picture."""
+    values = {}
     for name in asked:
         if name not in descriptor.controls:
             known = ", ".join(descriptor.controls) or "none"
             raise UsageError(f"--as-input {name}: model {descriptor.name} has no such control (it has: {known})")
-        if name in dict(given or []):
+        if name in given:
             raise UsageError(f"--as-input {name}: every request gives it; leave out --set {name}")
-    for name, value in resolve_controls(descriptor, dict(given or [])).items():
+    for name, value in resolve_controls(descriptor, given).items():
         default = descriptor.controls[name].default
         values[name] = default if value is None else value
         if value is None and name not in asked:
             chosen = _text(show_controls(descriptor, {name: default})[name])
             said.append(f"{name} is {chosen} for every picture, where edgesr run looks at each; change it with --set")
-    return values, said
+    return values
 
 
 def _text(value: Any) -> str:

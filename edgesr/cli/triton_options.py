@@ -10,7 +10,7 @@ from edgesr.errors import UsageError
 
 # Each says something about a package that is to be made; --triton takes one that is there.
 _OF_PACKAGES = (
-    "output", "model_version", "descriptor", "fused", "size", "encoder", "unet", "decoder", "schedule", "steps",
+    "output", "model_version", "descriptor", "encoder", "unet", "decoder", "schedule", "steps",
     "start_timestep", "latent_scale", "latent_shift", "trained_size", "degradation", "role", "task", "labels", "resize",
     "crop", "interpolation", "no_antialias", "mean", "std",
 )  # fmt: skip

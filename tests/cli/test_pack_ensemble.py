@@ -87,6 +87,19 @@ def test_a_classifier_in_an_ensemble_gives_logits_and_scores(schema: Any, call: 
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("ensemble", [[], ["--ensemble"]], ids=["one graph", "ensemble"])
+def test_a_chain_is_served_as_one_network(schema: Any, ensemble: list[str], call: Call, tmp_path: Path) -> None:
+    both = f"cxr-x4-fast+{labelled(tmp_path)}"
+    words = ["--size", "4x4", "--set", "degradation=cubic", "--name", "seen", "--triton", tmp_path / "repo"]
+    assert call("pack", both, *words, *ensemble).code == 0
+    server = Server(schema, tmp_path / "repo")
+    pixels = np.random.default_rng(4).integers(0, 256, (4, 4, 1), np.uint8)
+    with load(both, "cpu", degradation="cubic") as pipeline:
+        expected = pipeline(pixels).scores
+    found = server.infer("seen", {"image_uint8": pixels[None]})["scores"][0]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 def test_a_network_without_scores_needs_no_third_model(schema: Any, call: Call, tmp_path: Path) -> None:
     assert call("pack", labelled(tmp_path, "none"), "--triton", tmp_path / "repo", "--ensemble").code == 0
     server = Server(schema, tmp_path / "repo")
@@ -123,6 +136,12 @@ def test_what_no_ensemble_can_be_is_one_line(
     answer = call("pack", "cxr-x4-fast", "--triton", "repo", *words)
     assert (answer.code, text in answer.error) == (code, True), answer.err
     assert files(tmp_path) == ["no.engine"]
+
+
+def test_a_chain_of_two_restorations_is_one_line(call: Call, models: Models, tmp_path: Path) -> None:
+    answer = call("pack", f"cxr-x4-fast+{models.package}", "--triton", tmp_path / "repo")
+    assert answer.code == 3
+    assert answer.error.startswith(f"cxr-x4-fast+{models.package}: the second model of a chain must have task")
 
 
 def test_an_ensemble_is_not_written_over_other_models(call: Call, models: Models, tmp_path: Path) -> None:

@@ -161,7 +161,11 @@ def test_a_failed_write_leaves_the_old_model(call: Call, models: Models, tmp_pat
     ("words", "text"),
     [
         (["cxr-x4-diffusion", "--triton", "repo"], "is a latent diffusion"),
-        (["cxr-x4-fast+MODEL", "--triton", "repo"], "--fused"),
+        (
+            ["cxr-x4-fast+LABELS", "--triton", "repo", "--as-input", "fidelity"],
+            "a chain in one graph has fixed controls",
+        ),
+        (["MODEL", "--triton", "repo", "--size", "8x8"], "are for RESTORATION+TASK"),
         (["MODEL", "--triton", "file"], "is a file"),
         (["MODEL", "--triton", "repo", "--name", "a/b"], "is named with letters"),
         (["MODEL", "--triton", "repo", "-o", "a.edgesr"], "-o is for making a package"),
@@ -182,9 +186,9 @@ def test_what_cannot_be_served_is_one_line(
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
     places = {"MODEL": str(models.package)}
-    if "LABELS" in words:
+    if any("LABELS" in word for word in words):
         places["LABELS"] = str(labelled(tmp_path))
     before = files(tmp_path)
-    answer = call("pack", *(places.get(word, word) for word in words))
+    answer = call("pack", *("+".join(places.get(part, part) for part in word.split("+")) for word in words))
     assert (answer.code, text in answer.error) == (2, True), answer.err
     assert files(tmp_path) == before
