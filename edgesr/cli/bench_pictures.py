@@ -13,6 +13,7 @@ from edgesr.bench.pairs import PicturePair, evenly, find_pairs
 from edgesr.bench.pictures import DEFAULT_PICTURE
 from edgesr.errors import InputError, UsageError
 from edgesr.image.resample import Kernel
+from edgesr.pipelines.sources import is_pattern
 
 PICTURES = 8
 """So many are taken where nothing says what is true of them and the user does not say otherwise."""
@@ -38,6 +39,9 @@ def find(arguments: argparse.Namespace) -> Pictures:
         raise UsageError("--images is for inputs alone; give it without --lr and --hr")
     if low and kernel:
         raise UsageError("--downscale makes inputs of references; leave it out, or leave out --lr")
+    for option, given in (("--images", images), ("--lr", low), ("--hr", high)):
+        if given and not is_pattern(given) and not Path(given).exists():
+            raise InputError(f"{option} {given}: there is no such file or folder; check the path")
     if not (images or low or high):
         if _truths(arguments):
             raise UsageError(f"{_truths(arguments)[0]} says what pictures show; name them with --images")

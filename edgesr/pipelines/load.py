@@ -69,7 +69,7 @@ def load(
     package = open_model(model, expects=expects)
     task = package.descriptor.task
     if task == "chain" or task in LABEL_TASKS:
-        _refuse_precision(precision, f"model {package.descriptor.name}, which has task {task}")
+        _refuse_precision(precision, f"model {package.descriptor.name}, which has task {task},")
     if task == "chain":
         from edgesr.model.chain import stages
         from edgesr.pipelines.load_labels import load_chain

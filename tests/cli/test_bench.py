@@ -110,6 +110,8 @@ def test_inputs_without_references_have_no_psnr(run, steady, package, tmp_path):
         (["cxr-x4", "--precision", "fp32,fp32"], 2, "names something twice"),
         (["cxr-x4", "cxr-x4"], 2, "a model is named twice"),
         (["cxr-x4", "--images", "EMPTY"], 6, "the folder holds no pictures"),
+        (["cxr-x4", "--images", "absent"], 6, "--images absent: there is no such file or folder"),
+        (["cxr-x4", "--hr", "absent"], 6, "--hr absent: there is no such file or folder"),
         (["cxr-x4", "--images", "a", "--lr", "b"], 2, "--images is for inputs alone"),
         (["cxr-x4", "--lr", "a", "--downscale", "area"], 2, "--downscale makes inputs"),
         (["cxr-x4", "--resume"], 2, "--resume goes on with the file"),
