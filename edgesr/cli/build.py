@@ -17,6 +17,7 @@ from edgesr.cli.build_proof import open_proof
 from edgesr.cli.build_report import accuracy, finite, kept, ranking, versions
 from edgesr.cli.build_several import build_several
 from edgesr.cli.build_shapes import choose_profile
+from edgesr.cli.build_source import check_source
 from edgesr.cli.build_target import engine_file, is_asked, why_none
 from edgesr.cli.build_work import Work
 from edgesr.cli.output import note, result, result_json
@@ -45,7 +46,9 @@ def execute(arguments: argparse.Namespace) -> int:
     precision = _precision(arguments)
     why_no_engine = why_none(arguments)
     package, reason = _package(arguments)
-    if arguments.unroll is not None and (package is None or package.descriptor.task != "latent-diffusion"):
+    if package is not None:
+        check_source(package, arguments)
+    elif arguments.unroll is not None:
         raise UsageError("--unroll merges the steps of a latent diffusion; give a package of one")
     several = build_several(package) if package is not None else None
     if package is not None and several is not None:

@@ -27,6 +27,8 @@ from edgesr.pipelines.calibrate_labels import LabelProof
 from edgesr.pipelines.label_result import LabelResult
 from edgesr.pipelines.load import load
 
+_SIDE = 128
+"""Pictures are cut to their middle of this many pixels, so that large ones do not take hours."""
 _RESTORE_GATE = ("min_psnr", "min_ssim", "max_abs")
 
 
@@ -35,7 +37,7 @@ def build_chain(package: ModelPackage, precision: Precision, arguments: argparse
     _refuse(package, arguments)
     output = Path(arguments.output or f"{package.descriptor.name}-{precision}.edgesr")
     restore, task = stages(package)
-    pictures, told = calibration_pictures(package, arguments.calib, count=arguments.calib_count, side=None)
+    pictures, told = _pictures(restore, arguments)
     expected = _labelled(package.path, pictures)
     restored = [Picture(it.name, found.picture) for it, found in zip(pictures, expected, strict=True)]
     cut, _ = calibration_pictures(restore, arguments.calib, count=arguments.calib_count)
@@ -67,6 +69,14 @@ def build_chain(package: ModelPackage, precision: Precision, arguments: argparse
             write_chain(output, *typed, name=descriptor.name, version=descriptor.version)
     _tell(built, engines, agreed, arguments, output=output, why_no_engine=why_no_engine)
     return 0
+
+
+def _pictures(restore: ModelPackage, arguments: argparse.Namespace) -> tuple[list[Picture], str]:
+    """Return what goes through the whole chain: tiles where they have one size, else the middles of the pictures."""
+    pictures, told = calibration_pictures(restore, arguments.calib, count=arguments.calib_count, side=_SIDE)
+    if restore.descriptor.size.fixed is None:
+        told = f"the middle {_SIDE} x {_SIDE} pixels of {told}"
+    return [picture for picture in pictures if not picture.settings], told
 
 
 def _labelled(chain: Path, pictures: Sequence[Picture]) -> list[LabelResult]:

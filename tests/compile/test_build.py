@@ -141,6 +141,20 @@ def test_a_missed_gate_exits_5_names_picture_and_layer_and_writes_nothing(capsys
     assert not output.exists()
 
 
+def test_only_plain_fp32_models_are_lowered(capsys, tmp_path, package, pictures):
+    lowered, embedded = tmp_path / "h.edgesr", tmp_path / "e.edgesr"
+    words = ["--calib", pictures, "--target", "onnx"]
+    build(capsys, package, "--fp16", *words, "-o", lowered)
+    build(capsys, package, "--embed-io", *words, "-o", embedded)
+    for source, text in (
+        (lowered, "model tiny-fp16 is in fp16 already; give --int8 the FP32 model that it was made of"),
+        (embedded, "build the model that it was made of with --int8 and --embed-io uint8 together"),
+    ):
+        assert main(["build", str(source), "--int8", *map(str, words), "-o", str(tmp_path / "x.edgesr")]) == 2
+        assert text in capsys.readouterr().err
+    assert not (tmp_path / "x.edgesr").exists()
+
+
 def test_auto_takes_what_the_gate_allows(capsys, tmp_path, package, pictures):
     said = build(capsys, package, "--auto", "--min-psnr", "30", "--calib", pictures, "-o", tmp_path / "a.edgesr")
     assert said["kind"] == "int8-fp16"
