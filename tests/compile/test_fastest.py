@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from edgesr.cli import main
 from edgesr.compile.choices import ChoiceStore
 from edgesr.compile.fastest import FastestCpu
+from edgesr.device import this_machine
 from edgesr.engines import open_backend
 from edgesr.errors import BackendError, ModelError
 from tests import networks
@@ -223,6 +225,25 @@ def test_other_work_that_meets_both_of_a_pair_does_not_decide(tmp_path, monkeypa
     monkeypatch.setattr("edgesr.compile.runtime_trial._ROUNDS", 3)
     chosen.run()
     assert "auto takes OpenVINO (3000 ms of ONNX Runtime against 1500 ms of OpenVINO)" in chosen.notes[0]
+
+
+def test_another_processor_is_measured_anew(tmp_path, monkeypatch):
+    Chosen(tmp_path, Paced(SLOW), Paced(FAST)).run()
+    here = this_machine()
+    monkeypatch.setattr("edgesr.compile.choices.this_machine", lambda: replace(here, cpu="another"))
+    again = Chosen(tmp_path, Paced(SLOW), Paced(FAST))
+    again.run()
+    assert len(again.notes) == 1
+
+
+def test_what_was_picked_is_told_for_benchmarks(tmp_path):
+    chosen = Chosen(tmp_path, Paced(SLOW), Paced(FAST), worth=0.2)
+    chosen.run()
+    assert chosen.backend.picked == ("affine.onnx: ONNX Runtime, as less than 0.2 s was computed",)
+    for _ in range(60):
+        chosen.run()
+    (sentence,) = chosen.backend.picked
+    assert sentence.startswith("affine.onnx: auto takes OpenVINO (")
 
 
 def test_the_cache_lists_choices_and_forgets_them(tmp_path, monkeypatch, capsys):
