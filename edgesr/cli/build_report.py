@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from edgesr.compile.auto import Choice
 from edgesr.compile.gate import Verdict
 from edgesr.compile.typed import Typed
+
+_FIGURE = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?")
 
 
 def ranking(choice: Choice) -> list[str]:
@@ -54,7 +57,7 @@ def _numbers(verdict: Verdict) -> str:
 
 
 def kept(typed: Typed) -> list[str]:
-    """Say how many nodes stay in which precision, and why."""
+    """Say how many nodes stay in which precision, and why; reasons that differ by their figures count as one."""
     lines = []
     for label, reasons in (
         ("in FP32", typed.half.fp32 if typed.half else {}),
@@ -62,8 +65,8 @@ def kept(typed: Typed) -> list[str]:
     ):
         counts: dict[str, list[str]] = {}
         for name, reason in reasons.items():
-            counts.setdefault(reason, []).append(name)
-        lines += [f"{len(names)} {label}: {reason} (e.g. {names[0]})" for reason, names in counts.items()]
+            counts.setdefault(_FIGURE.sub("#", reason), []).append(name)
+        lines += [f"{len(names)} {label}: {reasons[names[0]]} (e.g. {names[0]})" for names in counts.values()]
     return lines
 
 

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 from edgesr.cli import main
+from edgesr.cli.build_report import kept
 from edgesr.compile.engine_cache import EngineCache
+from edgesr.compile.fp16 import HalfReport
 from edgesr.compile.gate import Agreement, Thresholds, Verdict
 from edgesr.compile.quality import Difference
+from edgesr.compile.typed import Options, Typed
 from edgesr.image import Picture, write
 from edgesr.model import ModelDescriptor, Part, open_package, pack, verify, write_package
 from edgesr.model.chain import stages, write_chain
@@ -254,3 +257,14 @@ def test_a_verdict_with_too_little_agreement_fails():
     assert verdict.failures(Thresholds(min_psnr=60, min_agreement=0.8)) == []
     (failure,) = verdict.failures(Thresholds(min_psnr=60, min_agreement=0.81))
     assert failure == "the box agreement 0.8000 is below 0.81, least on a.png"
+
+
+def test_reasons_that_differ_by_their_figures_are_told_once():
+    reasons = {"a": "activations stay below 1.5e-05, where FP16 loses bits", "c": "Softmax has a wide range"}
+    reasons["b"] = "activations stay below 7e-10, where FP16 loses bits"
+    half = HalfReport(reasons, float_nodes=9, half_nodes=6, weights=0, zeroed=0, subnormal=0, casts=0, share=1.0)
+    typed = Typed(None, "fp16", Options(), half)
+    assert kept(typed) == [
+        "2 in FP32: activations stay below 1.5e-05, where FP16 loses bits (e.g. a)",
+        "1 in FP32: Softmax has a wide range (e.g. c)",
+    ]
