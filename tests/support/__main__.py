@@ -24,6 +24,7 @@ from tests.support.page import render
 from tests.support.prove import prove
 
 DOCS = Path(__file__).parents[2] / "docs"
+_LIBRARIES = ("torch", "onnx", "onnxruntime")
 RESULTS, PAGE = DOCS / "support.json", DOCS / "support.md"
 
 
@@ -61,11 +62,10 @@ def _measure(name: str) -> None:
     """Measure a family and put it into the results, which are read again as others may have written meanwhile."""
     with tempfile.TemporaryDirectory(prefix="edgesr-support-") as folder, patch.dict(os.environ, XDG_CACHE_HOME=folder):
         row = prove(FAMILIES[name], Path(folder), is_small=False, say=partial(_say, name))
-    families = {**_results()["families"], name: row}
-    libraries = ("torch", "onnx", "onnxruntime")
     today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
-    made = {"date": today, **{library: version(library) for library in libraries}}
-    document = {"made_with": made, "families": {key: families[key] for key in FAMILIES if key in families}}
+    row["made_with"] = {"date": today, **{library: version(library) for library in _LIBRARIES}}
+    families = {**_results()["families"], name: row}
+    document = {"families": {key: families[key] for key in FAMILIES if key in families}}
     _write(RESULTS, json.dumps(document, indent=1) + "\n")
     _write(PAGE, render(document))
 

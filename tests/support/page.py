@@ -56,8 +56,11 @@ def render(document: dict[str, Any]) -> str:
         if isinstance(found, dict) and not found.get("ok") and found.get("why")
     ]
     lines += ["", "## What is refused", "", *refused] if refused else []
-    libraries = ", ".join(f"{name} {number}" for name, number in document["made_with"].items() if name != "date")
-    lines += ["", f"Measured on {document['made_with']['date']} with {libraries}."]
+    lines += ["", "## When and with what", ""]
+    for row in rows.values():
+        made = row["made_with"]
+        libraries = ", ".join(f"{name} {number}" for name, number in made.items() if name != "date")
+        lines.append(f"* {row['title']}: {made['date']}, {libraries}.")
     return "\n".join(lines) + "\n"
 
 
