@@ -1,6 +1,7 @@
 """jetson/setup.sh on recorded boards, with a stand-in for the system's Python that writes down what it is asked."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -235,3 +236,9 @@ def test_systemd_accepts_the_unit(tmp_path):
     command = ["systemd-analyze", "verify", "--user", str(unit)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "edgesr.service" not in answer.stderr, answer.stderr
+
+
+def test_the_unit_gives_up_on_its_camera_before_systemd_gives_up_on_the_unit():
+    text = (ROOT / "jetson" / "edgesr.service").read_text()
+    waits, starts = (int(re.search(rf"{name}[= ](\d+)", text)[1]) for name in ("--connect-timeout", "TimeoutStartSec"))
+    assert 300 < waits < starts
