@@ -47,7 +47,8 @@ class Cluster:
         except Exception as error:  # Ray raises bare ones, too
             sys.stdout = self._stdout
             where = "on this machine" if self.is_local else f"at {address}"
-            raise BackendError(f"--ray: no Ray cluster {where}: {first_line(error)}; see `ray status`") from None
+            hint = "try again" if self.is_local else "see `ray status`; one with tokens needs RAY_AUTH_MODE=token"
+            raise BackendError(f"--ray: no Ray cluster {where}: {first_line(error)}; {hint}") from None
         finally:  # Ray puts a handler of its own in the place of ours
             for number, handler in handlers.items():
                 signal.signal(number, handler)

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -31,14 +32,16 @@ def lines(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / MANIFEST).read_text().splitlines()]
 
 
-def kill_one_worker(command: psutil.Process, manifest: Path, after: int) -> None:
-    """Kill a worker of Ray with SIGKILL once so many pictures are done."""
-    until = time.monotonic() + 120
+def kill_one_worker(command: subprocess.Popen[bytes], manifest: Path, after: int) -> None:
+    """Kill a worker of Ray with SIGKILL once so many pictures are done; nothing where the command ends before that."""
+    until = time.monotonic() + 180
     while manifest.read_text().count('"status": "done"') < after:
         assert time.monotonic() < until, "the run does not come to its half"
-        assert command.is_running(), "the run ended before its half"
+        if command.poll() is not None:
+            return
         time.sleep(0.02)
-    workers = [child for child in command.children(recursive=True) if "EdgesrWorker" in " ".join(child.cmdline())]
+    children = psutil.Process(command.pid).children(recursive=True)
+    workers = [child for child in children if "EdgesrWorker" in " ".join(child.cmdline())]
     workers[0].send_signal(signal.SIGKILL)
 
 
@@ -60,10 +63,12 @@ def test_a_killed_worker_loses_and_doubles_nothing(
     Path("in/bad.png").write_text("no picture")
     child = start("run", "in", "-r", *common, "--ray", "local", "--actors", "2")
     try:
-        kill_one_worker(psutil.Process(child.pid), Path("out") / MANIFEST, known + (COUNT - known) // 2)
-        out, err = child.communicate(timeout=120)
+        kill_one_worker(child, Path("out") / MANIFEST, known + (COUNT - known) // 2)
+        out, err = child.communicate(timeout=180)
     finally:
         child.kill()
+    if child.returncode == 3 and b"timed out during startup" in err:
+        pytest.skip("this machine is too busy: Ray did not start within the 30 s that it gives itself, twice")
     document = json.loads(out)
     assert (child.returncode, document["failed"]) == (6, 1), err
     assert (document["ray"]["workers_died"], document["ray"]["actors"]) == (1, 2)
