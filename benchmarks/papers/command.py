@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.images:
             say("pictures ...")
             count, side = make_pairs(arguments.images, folder, arguments.count)
-            told = f"{count} pictures of at most {side} x {side} low-resolution pixels"
+            told = f"{count} picture(s) of at most {side} x {side} low-resolution pixels"
             quality = measure_models(folder, arguments.lpips, threads=threads, rounds=arguments.rounds)
             results = replace(results, pictures=told, quality=quality)
         names = [] if arguments.no_architectures else arguments.network or list(ARCHITECTURES)

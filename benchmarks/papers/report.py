@@ -47,11 +47,10 @@ def _xray(results: Results) -> str:
 
 
 def _stated(one: PublishedQuality) -> list[str]:
-    digits = {"psnr": 2, "ssim": 4, "lpips": 4, "seconds": 2}
-    values = {name: getattr(one, name) for name in digits}
-    return [
-        UNKNOWN if values[n] is None and one.method != "bicubic" else _cell(values[n], d) for n, d in digits.items()
-    ]
+    stated = [(one.psnr, 2), (one.ssim, 4), (one.lpips, 4)]
+    cells = [UNKNOWN if value is None else f"{value:.{digits}f}" for value, digits in stated]
+    # An enlargement without a network was not timed.
+    return [*cells, f"{one.seconds:.2f}" if one.seconds else "-" if one.method == "bicubic" else UNKNOWN]
 
 
 def _found(one: Measured) -> list[str]:
