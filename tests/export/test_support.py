@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
 from tests.support.families import FAMILIES
-from tests.support.prove import prove
+from tests.support.prove import called, prove
 
 RESULTS = json.loads((Path(__file__).parents[2] / "docs" / "support.json").read_text("utf-8"))["families"]
 
@@ -28,3 +28,11 @@ def test_a_small_network_of_the_family_can_do_what_the_page_says(name: str, tmp_
         if isinstance(result, dict) and step in RESULTS[name]:
             assert result["ok"] == RESULTS[name][step]["ok"], (step, result)
     assert found["dla"]["taken"] <= found["dla"]["layers"] == found["export"]["nodes"]
+
+
+@pytest.mark.parametrize("code", [130, 143])
+def test_a_signal_that_a_command_caught_ends_the_measurement(code: int) -> None:
+    with pytest.raises(SystemExit) as ended:
+        called(lambda: code)
+    assert ended.value.code == code
+    assert called(lambda: 5)[0] == 5

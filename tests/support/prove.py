@@ -47,7 +47,7 @@ def prove(family: Family, folder: Path, *, is_small: bool, say: Said = lambda te
     words = [*family.words, "--weights", str(folder / "w.pth"), "-o", str(package), *tile]
     rows: dict[str, Any] = {"title": family.title, "parameters": parameters, "sources": family.sources()}
     say("export")
-    code, _, told = _called(lambda: export(words))
+    code, _, told = called(lambda: export(words))
     if code:
         return {**rows, "export": {"ok": False, "why": told}}
     opened = open_package(package)
@@ -85,7 +85,7 @@ def _run(package: Path, picture: Any, backend: Any) -> dict[str, Any]:
 
 def _built(package: Path, output: Path, kind: str) -> dict[str, Any]:
     words = ["build", str(package), f"--{kind}", "--calib", str(package.parent / "calib"), "--target", "onnx"]
-    code, said, told = _called(lambda: edgesr([*words, "--no-simplify", "-o", str(output), "--json"]))
+    code, said, told = called(lambda: edgesr([*words, "--no-simplify", "-o", str(output), "--json"]))
     if code:
         return {"ok": False, "why": told}
     document = json.loads(said)
@@ -99,7 +99,7 @@ def _built(package: Path, output: Path, kind: str) -> dict[str, Any]:
 
 def _embedded(package: Path, output: Path) -> dict[str, Any]:
     words = ["build", str(package), "--embed-io", "--target", "onnx", "--no-simplify", "-o", str(output), "--json"]
-    code, _, told = _called(lambda: edgesr([*words, "--calib", str(package.parent / "calib")]))
+    code, _, told = called(lambda: edgesr([*words, "--calib", str(package.parent / "calib")]))
     return {"ok": not code} | ({"why": told} if code else {})
 
 
@@ -135,7 +135,7 @@ def _pictures(folder: Path) -> Any:
     return np.asarray(colors.resize((32, 32), Image.Resampling.BICUBIC))
 
 
-def _called(run: Callable[[], int]) -> tuple[int, str, str]:
+def called(run: Callable[[], int]) -> tuple[int, str, str]:
     """Return exit code, standard output and the last line of standard error; leave when a signal ended the command."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
