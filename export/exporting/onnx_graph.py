@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,10 +17,15 @@ import torch
 from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
 from torch import Tensor, nn
 
+from edgesr.compile.graph import Graph, with_opset
 from edgesr.errors import BuildError
 
 INPUT = "image"
 STANDARD = ("", "ai.onnx")
+_AXES_ARE_INPUTS = 18
+"""From this opset on a reduction may have no axes at all, which an attribute says that older ones lack."""
+NEWEST = 20
+"""The highest opset of a target."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ def export_onnx(
             with tempfile.TemporaryDirectory(prefix="edgesr-") as folder, silence():
                 path = Path(folder) / "network.onnx"
                 export(network, example, names, path, opset=opset, multiple=multiple if is_dynamic else None)
-                model = _folded(path)
+                model = _lowered(_folded(path), opset)
             _tidy(model)
             if is_dynamic:
                 _name_sides(model, scale)
@@ -64,7 +70,9 @@ def export_onnx(
             reasons.append(f"{name} exporter: {' '.join(str(error).split())[:240]}")
             continue
         return Traced(model, "; ".join([name, *reasons]))
-    raise BuildError(f"no exporter of PyTorch {torch.__version__} takes this network: {'; '.join(reasons)}")
+    hints = ["a fixed size (--tile, or size=)"] * is_dynamic + ["a newer --target"] * (opset < NEWEST)
+    hint = f"; {' or '.join(hints)} may work" if hints else ""
+    raise BuildError(f"no exporter of PyTorch {torch.__version__} takes this network: {'; '.join(reasons)}{hint}")
 
 
 def run_onnx(model: onnx.ModelProto, image: Tensor) -> list[Tensor]:
@@ -132,6 +140,21 @@ def _folded(path: Path) -> onnx.ModelProto:
     return plain if any(node.domain not in STANDARD for node in folded.graph.node) else folded
 
 
+def _lowered(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """Bring a graph down to ``opset``, where PyTorch's exporter keeps the one that its operators are written in."""
+    found = next(entry.version for entry in model.opset_import if entry.domain in STANDARD)
+    converted = with_opset(Graph(model, "the graph"), opset) if found > opset else None
+    if converted is None:
+        return model
+    lowered = converted.copy()
+    for node in lowered.graph.node if opset < _AXES_ARE_INPUTS else ():
+        if node.op_type.startswith("Reduce") and node.op_type != "ReduceSum":
+            kept = [entry for entry in node.attribute if entry.name != "noop_with_empty_axes"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+    return lowered
+
+
 def _tidy(model: onnx.ModelProto) -> None:
     opset = next(entry.version for entry in model.opset_import if entry.domain in STANDARD)
     del model.opset_import[:]
@@ -179,8 +202,25 @@ def silence() -> Iterator[None]:
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _without_streams():
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(previous)
+
+
+@contextlib.contextmanager
+def _without_streams() -> Iterator[None]:
+    """Keep away what C++ code writes, such as the whole graph that the legacy exporter fails on."""
+    kept = {}
+    with Path(os.devnull).open("w") as nowhere:
+        for number in (1, 2):
+            with contextlib.suppress(OSError):  # a closed stream needs no silence
+                kept[number] = os.dup(number)
+                os.dup2(nowhere.fileno(), number)
+        try:
+            yield
+        finally:
+            for number, stream in kept.items():
+                os.dup2(stream, number)
+                os.close(stream)

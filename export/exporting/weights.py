@@ -48,6 +48,8 @@ def read_weights(
     Raise ModelError for files that hold code, no weights, or values that are not finite.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; name the file in it that holds the weights")
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file")
     content = _safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
@@ -72,6 +74,11 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], *, source: str, w
             "of another shape",
             {n for n in given.keys() & own.keys() if given[n].shape != own[n].shape},
             lambda n: f"{n}: {list(given[n].shape)} instead of {list(own[n].shape)}",
+        ),
+        _listed(
+            "of another type",
+            {n for n in given.keys() & own.keys() if _kind(given[n]) != _kind(own[n])},
+            lambda n: f"{n}: {_named(given[n])} instead of {_named(own[n])}",
         ),
     ]
     if any(problems):
@@ -166,6 +173,14 @@ def _without_wrappers(state: State) -> State:
         # A checkpoint of a whole GAN holds a discriminator and losses beside the generator.
         state = {name.removeprefix(found): tensor for name, tensor in state.items() if name.startswith(found)}
     return state
+
+
+def _kind(tensor: Tensor) -> tuple[bool, bool]:
+    return tensor.is_floating_point(), tensor.is_complex()
+
+
+def _named(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _listed(what: str, names: Collection[str], show: Callable[[str], str] = str) -> str:

@@ -1,6 +1,7 @@
 """Classifiers: ResNet in the layout of torchvision and timm, FastViT and other networks of timm."""
 
 import argparse
+import functools
 
 import torch
 
@@ -83,12 +84,17 @@ def _fastvits() -> list[str]:
 
 def _fits(name: str, state: State) -> bool:
     """Tell whether a network has the shapes of the weights, without making its own."""
+    own = _shapes(name, is_merged=_is_merged(state))
+    return own.keys() <= state.keys() and all(shape == state[key].shape for key, shape in own.items())
+
+
+@functools.cache
+def _shapes(name: str, *, is_merged: bool) -> dict[str, torch.Size]:
+    """Return the shapes of all weights but those of the last layer."""
     with torch.device("meta"):
         network = make_classifier(name, 1)
-    network = reparameterized(network) if _is_merged(state) else network
-    own = network.state_dict()
-    heads = {key for key in own if key.startswith("head.fc.")}
-    return own.keys() - heads <= state.keys() and all(own[key].shape == state[key].shape for key in own.keys() - heads)
+    network = reparameterized(network) if is_merged else network
+    return {key: tensor.shape for key, tensor in network.state_dict().items() if not key.startswith("head.fc.")}
 
 
 def _is_merged(state: State) -> bool:

@@ -103,8 +103,10 @@ def descriptor_fields(path: Path | None) -> dict[str, Any]:
         return {}
     try:
         fields = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"--descriptor {path}: {error}") from None
+    except OSError as error:
+        raise UsageError(f"--descriptor {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--descriptor {path}: not JSON: {error}") from None
     if not isinstance(fields, dict):
         raise UsageError(f"--descriptor {path}: must hold one JSON object")
     return fields

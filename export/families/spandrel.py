@@ -2,6 +2,8 @@
 
 import argparse
 
+from torch import Tensor, nn
+
 from edgesr.errors import ModelError, UsageError
 from export.exporting.weights import State
 from export.families.restoration import Built, add_common_arguments, add_tile_argument, tile_of
@@ -45,4 +47,24 @@ def build(state: State, arguments: argparse.Namespace | None, source: str) -> Bu
     if size is None and needs.square:
         raise UsageError(f"{found.architecture.name} takes square pictures alone; give --tile, e.g. --tile 64")
     say(f"spandrel found {found.architecture.name} for {found.purpose}")
-    return Built(found.model.eval(), f"{found.architecture.name} x{found.scale}", size=size, multiple=multiple)
+    return Built(
+        _settled(found.model.eval()), f"{found.architecture.name} x{found.scale}", size=size, multiple=multiple
+    )
+
+
+def _settled(network: nn.Module) -> nn.Module:
+    """Return a network that does not write to itself when it is run, which the exporters cannot follow."""
+    for module in network.modules():
+        for name, value in list(vars(module).items()):
+            if isinstance(value, Tensor):
+                delattr(module, name)
+                module.register_buffer(name, value, persistent=False)
+        update = getattr(module, "update_params", None)
+        if callable(update) and hasattr(module, "eval_conv"):
+            update()  # SPAN merges its branches before every picture, under which PyTorch's exporters crash
+            module.update_params = _nothing
+    return network
+
+
+def _nothing() -> None:
+    """Take the place of what was done once."""

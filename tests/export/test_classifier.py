@@ -41,6 +41,12 @@ def folder(resnet50, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def classify(folder):
+    with edgesr.load(folder / "groups.edgesr", device="cpu") as pipeline:
+        yield pipeline
+
+
 def test_a_resnet50_of_seven_groups_is_described_by_its_weights_and_labels(folder) -> None:
     described = open_package(folder / "groups.edgesr").descriptor
     assert (described.task, described.size.fixed, described.input.crop) == ("classify", (224, 224), (224, 224))
@@ -53,13 +59,12 @@ def test_a_resnet50_of_seven_groups_is_described_by_its_weights_and_labels(folde
 
 
 @pytest.mark.parametrize("size", [(224, 224), (300, 421), (56, 56)])
-def test_scores_are_torchvisions_for_any_picture(resnet50, folder, size) -> None:
+def test_scores_are_torchvisions_for_any_picture(resnet50, classify, size) -> None:
     picture = photo(*size)
     with torch.inference_mode():
         values = ImageClassification(crop_size=224, resize_size=256)(Image.fromarray(picture))
         expected = resnet50(values[None]).softmax(1)[0].numpy()
-    with edgesr.load(folder / "groups.edgesr", device="cpu") as classify:
-        np.testing.assert_allclose(classify(picture).scores, expected, atol=1e-5)
+    np.testing.assert_allclose(classify(picture).scores, expected, atol=1e-5)
     assert expected.max() > 0.3
 
 
@@ -76,32 +81,35 @@ def test_sr4irs_training_checkpoint_of_a_resnet18_becomes_a_package(tmp_path) ->
     checkpoint = {"epoch": 3, "net_sr": {"head.0.weight": torch.zeros(1)}, "net_cls": network.state_dict()}
     torch.save(checkpoint, tmp_path / "checkpoint_latest.pth")
     words = ["--weights", str(tmp_path / "checkpoint_latest.pth"), "-o", str(tmp_path / "cars.edgesr")]
-    assert main(["resnet18", *words, "--target", "trt11"]) == 0
+    assert main(["resnet18", *words, "--target", "any", "--resize", "exact:64x64"]) == 0
     with edgesr.load(tmp_path / "cars.edgesr", device="cpu") as classify:
         assert classify(photo(256, 256)).scores.shape == (196,)
 
 
-def test_fastvit_is_recognised_and_reparameterized_without_a_change_of_its_result() -> None:
+def test_a_fastvit_of_four_groups_is_recognised_and_its_package_equals_it(tmp_path, capsys) -> None:
     timm = pytest.importorskip("timm")
     network = seeded(timm.create_model("fastvit_t8", num_classes=4))
-    built = classifier.build(network.state_dict(), None, "w.pth")
-    assert built.title == "fastvit_t8 classifier of 4 classes"
-    assert parameters(built.network) < parameters(network)
-    picture = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        torch.testing.assert_close(built.network(picture), network(picture), atol=1e-3, rtol=1e-3)
-    again = classifier.build(built.network.state_dict(), Namespace(encoder="fastvit_t8"), "merged.pth")
-    with torch.inference_mode():
-        torch.testing.assert_close(again.network(picture), built.network(picture))
-
-
-def test_a_fastvit_of_four_groups_becomes_a_package(tmp_path) -> None:
-    timm = pytest.importorskip("timm")
-    torch.save(seeded(timm.create_model("fastvit_t8", num_classes=4)).state_dict(), tmp_path / "w.pth")
+    torch.save(network.state_dict(), tmp_path / "w.pth")
     words = ["--weights", str(tmp_path / "w.pth"), "-o", str(tmp_path / "race.edgesr"), "--target", "trt10"]
-    assert main(["classifier", *words, "--labels", lines(tmp_path / "names.txt", 4)]) == 0
+    assert main(["classifier", *words, "--labels", lines(tmp_path / "names.txt", 4), "--resize", "exact:64x64"]) == 0
+    said = capsys.readouterr().err
+    count = int(re.search(r"fastvit_t8 classifier of 4 classes, ([\d,]+) parameters", said)[1].replace(",", ""))
+    assert count < parameters(network)  # its branches are merged
+    picture = photo(64, 64)
+    mean, std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    with torch.inference_mode():
+        values = (torch.from_numpy(picture.copy()).permute(2, 0, 1) / 255 - mean) / std
+        expected = network(values[None]).softmax(1)[0].numpy()
     with edgesr.load(tmp_path / "race.edgesr", device="cpu") as classify:
-        assert classify(photo(56, 56)).scores.sum() == pytest.approx(1, abs=1e-5)
+        np.testing.assert_allclose(classify(picture).scores, expected, atol=1e-3)
+
+
+def test_weights_of_a_fastvit_that_was_merged_before_are_taken_as_they_are() -> None:
+    timm = pytest.importorskip("timm")
+    network = classifier.reparameterized(seeded(timm.create_model("fastvit_t8", num_classes=4)))
+    again = classifier.build(network.state_dict(), Namespace(encoder="fastvit_t8"), "merged.pth").network
+    with torch.inference_mode():
+        torch.testing.assert_close(again(torch.ones(1, 3, 64, 64)), network(torch.ones(1, 3, 64, 64)))
 
 
 @pytest.mark.parametrize(

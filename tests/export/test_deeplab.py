@@ -35,6 +35,12 @@ def folder(deeplab, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def segment(folder):
+    with edgesr.load(folder / "voc.edgesr", device="cpu") as pipeline:
+        yield pipeline
+
+
 def test_the_package_takes_any_size_and_keeps_its_parity_at_two(folder) -> None:
     described = open_package(folder / "voc.edgesr").descriptor
     assert (described.task, described.size.fixed, described.input.resize) == ("segment", None, None)
@@ -42,15 +48,14 @@ def test_the_package_takes_any_size_and_keeps_its_parity_at_two(folder) -> None:
 
 
 @pytest.mark.parametrize("size", [(128, 160), (97, 131), (9, 17)])
-def test_masks_of_the_pictures_size_are_torchvisions(deeplab, folder, size) -> None:
+def test_masks_of_the_pictures_size_are_torchvisions(deeplab, segment, size) -> None:
     picture = photo(*size)
     mean, std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     values = (torch.from_numpy(picture.copy()).permute(2, 0, 1) / 255 - mean) / std
     with torch.inference_mode():
         logits = deeplab(values[None])["out"]
     expected = logits.argmax(1)[0].numpy()
-    with edgesr.load(folder / "voc.edgesr", device="cpu") as segment:
-        found = segment(picture)
+    found = segment(picture)
     assert found.mask.shape == size
     best = logits.softmax(1).amax(1)[0].numpy()
     np.testing.assert_allclose(found.scores, best, atol=1e-4)

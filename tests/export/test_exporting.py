@@ -18,6 +18,7 @@ import export  # noqa: E402
 from edgesr.compile.graph import Graph  # noqa: E402
 from edgesr.errors import AccuracyError, BuildError, UsageError  # noqa: E402
 from export.exporting.deriving import derive  # noqa: E402
+from export.exporting.onnx_graph import export_onnx, run_onnx  # noqa: E402
 from export.exporting.parity import measure_parity, read_picture  # noqa: E402
 from export.exporting.targets import check_operators  # noqa: E402
 from tests.export.seeded import seeded  # noqa: E402
@@ -144,6 +145,35 @@ def test_an_operator_that_a_version_lacks_is_named() -> None:
     with pytest.raises(BuildError, match=r"opset 20 is outside 7 \.\. 17 of TensorRT 8\.6.*\(--target any\)"):
         check_operators(model("Relu", 20), "any")
     assert check_operators(model("Relu", 17), "any") == []
+
+
+class Mean(nn.Module):
+    """Averages over the picture, which opset 18 writes in another way than opset 17."""
+
+    def forward(self, image):
+        return nn.functional.adaptive_avg_pool2d(image, 1).flatten(1)
+
+
+def test_the_current_exporters_graph_is_brought_down_to_the_opset_of_the_target() -> None:
+    image = torch.rand(2, 3, 5, 7)
+    traced = export_onnx(Mean().eval(), image, ("logits",), opset=17, scale=None)
+    assert (traced.exporter, traced.model.opset_import[0].version) == ("current", 17)
+    torch.testing.assert_close(run_onnx(traced.model, image)[0], image.mean((2, 3)))
+
+
+class Complex(nn.Module):
+    """Has no counterpart in ONNX."""
+
+    def forward(self, image):
+        return torch.linalg.svd(image).U
+
+
+def test_what_no_exporter_takes_is_refused_in_one_line_with_what_may_help(capfd) -> None:
+    with pytest.raises(
+        BuildError, match=r"no exporter .*; a fixed size \(--tile, or size=\) or a newer --target may work$"
+    ):
+        export_onnx(Complex().eval(), torch.rand(1, 3, 8, 8), ("image",), opset=17, scale=1)
+    assert capfd.readouterr() == ("", "")
 
 
 class Data(nn.Module):

@@ -53,6 +53,12 @@ def folder(detector, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def detect(folder):
+    with edgesr.load(folder / "voc.edgesr", device="cpu") as pipeline:
+        yield pipeline
+
+
 def expected_boxes(network, picture, score=None, nms=None):
     heads = network.roi_heads
     usual = heads.score_thresh, heads.nms_thresh
@@ -79,11 +85,10 @@ def test_the_package_holds_two_networks_and_what_stands_between_them(folder) -> 
 
 
 @pytest.mark.parametrize("size", [(120, 160), (131, 97)])
-def test_boxes_are_torchvisions(detector, folder, size) -> None:
+def test_boxes_are_torchvisions(detector, detect, size) -> None:
     picture = photo(*size)
     expected = expected_boxes(detector, picture)
-    with edgesr.load(folder / "voc.edgesr", device="cpu") as detect:
-        found = detect(picture)
+    found = detect(picture)
     assert len(found) == len(expected["scores"]) > 20
     np.testing.assert_allclose(found.conf, expected["scores"], atol=1e-4)
     order, others = (np.lexsort((conf.round(3), cls)) for conf, cls in (
@@ -96,13 +101,12 @@ def test_boxes_are_torchvisions(detector, folder, size) -> None:
         assert apart[found.cls == cls].min() < 0.01
 
 
-def test_thresholds_are_set_when_it_runs(detector, folder) -> None:
+def test_thresholds_are_set_when_it_runs(detector, detect) -> None:
     picture = photo(120, 160)
-    with edgesr.load(folder / "voc.edgesr", device="cpu") as detect:
-        usual = detect(picture)
-        high = float(np.sort(usual.conf)[-5:-3].mean())
-        few = detect(picture, score=high)
-        alone = detect(picture, nms=0.05)
+    usual = detect(picture)
+    high = float(np.sort(usual.conf)[-5:-3].mean())
+    few = detect(picture, score=high)
+    alone = detect(picture, nms=0.05)
     assert len(few) == len(expected_boxes(detector, picture, score=high)["scores"]) == 4
     assert len(alone) == len(expected_boxes(detector, picture, nms=0.05)["scores"]) < len(usual) + 1
     assert usual.timings["infer"] > 0

@@ -30,10 +30,10 @@ from tests.export.seeded import parameters, seeded  # noqa: E402
 def test_networks_have_the_published_numbers_of_parameters() -> None:
     with torch.device("meta"):
         counts = [parameters(network) for network in (Edsr(4), Edsr(8), Rrdb(2), Rrdb(10), Rrdb(15))]
-        transformers = [parameters(build(4)) for build in (swinir_light, swinir_classical)]
+        transformers = [parameters(build(scale)) for build in (swinir_light, swinir_classical) for scale in (4, 8)]
         assert parameters(PriorFsr()) == pytest.approx(3.94e6, rel=3e-3)
     assert counts == [1_517_571, 1_665_283, 1_590_083, 7_345_475, 10_942_595]
-    assert transformers == [929_628, 11_900_199]
+    assert transformers == [929_628, 1_007_532, 11_900_199, 12_047_911]
 
 
 def esrgan(name: str) -> str:
@@ -248,6 +248,20 @@ def test_whatever_spandrel_knows_becomes_a_package_and_else_is_refused(tmp_path,
     torch.save({"x": torch.zeros(2)}, tmp_path / "w.pth")
     assert main(["spandrel", "--weights", str(tmp_path / "w.pth"), *words]) == 3
     assert "recognises no network in these weights" in capsys.readouterr().err
+
+
+def test_a_network_that_merges_itself_in_every_run_is_merged_once(tmp_path) -> None:
+    pytest.importorskip("spandrel")
+    from spandrel.architectures.SPAN.__arch.span import SPAN
+
+    network = seeded(SPAN(num_in_ch=3, num_out_ch=3, feature_channels=8, upscale=2))
+    torch.save({"params_ema": network.state_dict()}, tmp_path / "w.pth")
+    words = ["--weights", str(tmp_path / "w.pth"), "-o", str(tmp_path / "x.edgesr"), "--tile", "24"]
+    assert main(["spandrel", *words]) == 0
+    image = read_picture("astronaut.png", (24, 24), 3)
+    with torch.inference_mode(), edgesr.load(tmp_path / "x.edgesr", device="cpu") as up:
+        expected = network(image)[0].permute(1, 2, 0).clamp(0, 1).numpy()
+        np.testing.assert_allclose(up(image[0].permute(1, 2, 0).numpy()), expected, atol=1e-2)
 
 
 def test_features_of_edsr_are_brought_to_one_without_another_picture() -> None:

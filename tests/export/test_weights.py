@@ -112,6 +112,8 @@ def test_files_that_are_no_checkpoint_are_refused(content: bytes, words: str, tm
 def test_a_missing_file_and_an_empty_one_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no such file"):
         read_weights(tmp_path / "w.pth")
+    with pytest.raises(UsageError, match="is a folder; name the file in it"):
+        read_weights(tmp_path)
     with pytest.raises(ModelError, match="holds no named tensors"):
         read_weights(saved(tmp_path / "w.pth", {"epoch": 3, "lr": 0.1}))
 
@@ -130,6 +132,13 @@ def test_keys_that_differ_are_named() -> None:
         "w.pth: these are no weights of a test: 1 missing (0.bias); 1 unknown (0.beta); "
         "1 of another shape (0.weight: [8, 3, 3, 3] instead of [4, 3, 3, 3])"
     )
+
+
+@pytest.mark.parametrize("kind", ["int8", "complex64"])
+def test_weights_of_another_type_are_not_cast(kind: str) -> None:
+    wrong = STATE | {"0.weight": STATE["0.weight"].to(getattr(torch, kind))}
+    with pytest.raises(ModelError, match=rf"1 of another type \(0\.weight: {kind} instead of float32\)"):
+        load_into(NETWORK, wrong, source="w.pth", what="a test")
 
 
 def test_weights_of_one_family_are_refused_by_another() -> None:
