@@ -6,7 +6,7 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,13 +75,14 @@ def export_onnx(
     raise BuildError(f"no exporter of PyTorch {torch.__version__} takes this network: {'; '.join(reasons)}{hint}")
 
 
-def run_onnx(model: onnx.ModelProto, image: Tensor) -> list[Tensor]:
-    """Run a graph on one batch ``(N, C, H, W)`` in ONNX Runtime, without its optimisations."""
+def opened(model: onnx.ModelProto) -> Callable[[Tensor], list[Tensor]]:
+    """Return what runs a graph on one batch ``(N, C, H, W)`` in ONNX Runtime, without its optimisations."""
     options = SessionOptions()
     options.graph_optimization_level = GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
     session = InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return [torch.from_numpy(value) for value in session.run(None, {session.get_inputs()[0].name: image.numpy()})]
+    name = session.get_inputs()[0].name
+    return lambda image: [torch.from_numpy(value) for value in session.run(None, {name: image.numpy()})]
 
 
 def _export_current(

@@ -1,6 +1,6 @@
 """An exported graph against PyTorch on real pictures, per output and at sizes it was not traced at."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from edgesr.errors import AccuracyError
-from export.exporting.onnx_graph import run_onnx
+from export.exporting.onnx_graph import opened
 
 PICTURES = ("astronaut.png", "chest_xray.png")
 TOLERANCE = 1e-4
@@ -72,26 +72,26 @@ def measure_parity(
 
     Pixels are brought from [0, 1] to ``limits``, then ``mean`` is subtracted and divided by ``std``.
     """
-    found = []
+    found, run = [], opened(model)
     for size in sizes:
         for name in PICTURES:
             image = read_picture(name, size, channels) * (limits[1] - limits[0]) + limits[0]
             image = (image - _by_channel(mean, 0.0)) / _by_channel(std, 1.0)
-            found += compared(network, model, outputs, image, (name, size))
+            found += compared(network, run, outputs, image, (name, size))
     return found
 
 
 def compared(
     network: nn.Module,
-    model: onnx.ModelProto,
+    run: Callable[[Tensor], list[Tensor]],
     outputs: Sequence[str],
     image: Tensor,
     where: tuple[str, tuple[int, int]],
 ) -> list[Parity]:
-    """Compare every output for one input; ``where`` names the picture and its ``(height, width)``."""
+    """Compare every output for one input of the graph that ``run`` runs; ``where`` names the picture and its size."""
     expected = _eager(network, image)
     try:
-        got = run_onnx(model, image)
+        got = run(image)
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise AccuracyError(f"the exported graph does not run at {where[1][0]} x {where[1][1]}: {reason}") from None

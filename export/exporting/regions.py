@@ -27,7 +27,7 @@ from export.exporting.labelling import (
     told,
     write,
 )
-from export.exporting.onnx_graph import INPUT, export_onnx
+from export.exporting.onnx_graph import INPUT, export_onnx, opened
 from export.exporting.parity import PICTURES, Parity, compared, read_picture
 from export.exporting.targets import TARGETS
 from export.models.fasterrcnn import RegionHead, RegionNetwork, prediction
@@ -103,8 +103,9 @@ def _second(whole: FasterRCNN, expects: Fields, target: str, say: Callable[[str]
     )
     checked(traced.model, traced.exporter, target, say)
     found: list[Parity] = []
+    run = opened(traced.model)
     for name in PICTURES:
-        found += compared(head, traced.model, ("logits", "deltas"), _crops(whole, name), (name, (7, 7)))
+        found += compared(head, run, ("logits", "deltas"), _crops(whole, name), (name, (7, 7)))
     return traced.model, found
 
 

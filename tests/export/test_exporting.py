@@ -18,7 +18,7 @@ import export  # noqa: E402
 from edgesr.compile.graph import Graph  # noqa: E402
 from edgesr.errors import AccuracyError, BuildError, UsageError  # noqa: E402
 from export.exporting.deriving import derive  # noqa: E402
-from export.exporting.onnx_graph import export_onnx, run_onnx  # noqa: E402
+from export.exporting.onnx_graph import export_onnx, opened  # noqa: E402
 from export.exporting.parity import measure_parity, read_picture  # noqa: E402
 from export.exporting.targets import check_operators  # noqa: E402
 from tests.export.seeded import seeded  # noqa: E402
@@ -158,7 +158,7 @@ def test_the_current_exporters_graph_is_brought_down_to_the_opset_of_the_target(
     image = torch.rand(2, 3, 5, 7)
     traced = export_onnx(Mean().eval(), image, ("logits",), opset=17, scale=None)
     assert (traced.exporter, traced.model.opset_import[0].version) == ("current", 17)
-    torch.testing.assert_close(run_onnx(traced.model, image)[0], image.mean((2, 3)))
+    torch.testing.assert_close(opened(traced.model)(image)[0], image.mean((2, 3)))
 
 
 class Complex(nn.Module):

@@ -255,6 +255,9 @@ def test_a_network_that_merges_itself_in_every_run_is_merged_once(tmp_path) -> N
     from spandrel.architectures.SPAN.__arch.span import SPAN
 
     network = seeded(SPAN(num_in_ch=3, num_out_ch=3, feature_channels=8, upscale=2))
+    with torch.no_grad():  # as small values inside as a trained network has
+        network.conv_1.sk.weight.div_(network.img_range)
+        network.conv_1.conv[0].weight.div_(network.img_range)
     torch.save({"params_ema": network.state_dict()}, tmp_path / "w.pth")
     words = ["--weights", str(tmp_path / "w.pth"), "-o", str(tmp_path / "x.edgesr"), "--tile", "24"]
     assert main(["spandrel", *words]) == 0
