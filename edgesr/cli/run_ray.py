@@ -165,10 +165,11 @@ def _report(
         note(
             f"the workers ran on {' and '.join(facts['devices'])}, which may round differently; name one with --device"
         )
-    died = f", {facts['workers_died']} workers died and were replaced" if facts["workers_died"] else ""
-    hosts = len(facts["hosts"])
-    note(
-        f"{facts['actors']} workers on {hosts} machine{'s' * (hosts > 1)}, {facts['seconds']:.1f} s with start-up, "
-        f"{facts['images_per_second']:.2f} images/s{died}"
-    )
+    died = f", {_counted(facts['workers_died'], 'worker')} died, another took over" if facts["workers_died"] else ""
+    places = f"{_counted(facts['actors'], 'worker')} on {_counted(len(facts['hosts']), 'machine')}"
+    note(f"{places}, {facts['seconds']:.1f} s with start-up, {facts['images_per_second']:.2f} images/s{died}")
     summarise(records, "labelled" if about.is_labelling else "restored")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
