@@ -152,19 +152,11 @@ def _trust(facts: dict[str, Any]) -> str:
     return "\n\n".join([bound, invention, estimate, table, reach])
 
 
-def _teacher(training: dict[str, Any]) -> str:
-    if not training["teacher"]:
-        return ""
-    share = training["recipe"]["teacher_share"]
-    return f" Teacher of the mean on antialiased crops ({share:.0%} of its aim): {training['teacher']}."
-
-
 def _training(training: dict[str, Any]) -> str:
     data = training["data"]
     return (
         f"{data['name']}. Provider: {data['provider']}, [{data['link']}]({data['link']}). {data['citation']}. "
-        f"Licence: {data['licence']}. Split: {data['split']}. In a tenth of the crops instead: {data['photographs']}. "
-        f"{training['perceptual_loss']}.{_teacher(training)}\n\n"
+        f"Licence: {data['licence']}. Split: {data['split']}. {training['perceptual_loss']}.\n\n"
         f"`{training['command']}`: {training['steps']} steps of {training['recipe']['batch']} crops, seed "
         f"{training['recipe']['seed']}, {training['date']}, {training['hardware']}, torch {training['torch']}. "
         f"{training['note']}"

@@ -26,7 +26,6 @@ TRAINING_DATA = {
     "Classification and Localization of Common Thorax Diseases, CVPR 2017",
     "link": "https://nihcc.app.box.com/v/ChestXray-NIHCC",
     "licence": "no restrictions on use; link the download site, cite the paper, acknowledge the NIH Clinical Center",
-    "photographs": "24 Kodak PhotoCD pictures, released by the Eastman Kodak Company for unrestricted usage",
     "split": "by patient; validation 91 radiographs of 64 other patients; Hannover (CC BY 3.0) for validation only",
 }
 PERCEPTUAL_LOSS = "LPIPS v0.1 squeeze for training, LPIPS v0.1 alex for judging (Zhang et al. 2018, BSD-2-Clause)"
@@ -47,7 +46,6 @@ def main() -> None:
     parser.add_argument("--calibration", type=Path, required=True)
     parser.add_argument("--quality", type=Path, nargs="+", required=True, help="files of evaluate_cxr, to be joined")
     parser.add_argument("--initial", default="", help="what the run began from, if not from random weights")
-    parser.add_argument("--teacher", default="", help="source and licence of the recipe's --teacher, if there was one")
     parser.add_argument("--note", default="", help="what else happened during the training run")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -84,9 +82,8 @@ def main() -> None:
             "perceptual_loss": PERCEPTUAL_LOSS,
             "recipe": checkpoint["recipe"],
             "steps": checkpoint["step"],
-            "command": command(arguments.model, checkpoint["recipe"], arguments.initial, bool(arguments.teacher)),
+            "command": command(arguments.model, checkpoint["recipe"], arguments.initial),
             "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-            "teacher": arguments.teacher,
             "note": arguments.note,
             "hardware": "2 CPU cores, float32",
             "torch": torch.__version__,
@@ -98,13 +95,12 @@ def main() -> None:
     )
 
 
-def command(model: str, used: dict[str, Any], initial: str, taught: bool = False) -> str:
+def command(model: str, used: dict[str, Any], initial: str) -> str:
     """Return the command line of a training run from the recipe that it used."""
     words = f"python -m export.recipes.cxr --data DIR --lpips DIR --out DIR --model {model}"
     for name in CHOSEN:
         if used[name] != getattr(RECIPES[model], name):
             words += f" --{name.replace('_', '-')} {used[name]:g}"
-    words += " --teacher FILE" if taught else ""
     return words + (f" --initial {initial}" if initial else "")
 
 

@@ -23,31 +23,26 @@ class Mixture:
     """Probabilities of what a training crop is cut from and how it is shrunk; noise in grey levels of 255.
 
     Film edges, markers and wires are less than a hundredth of the pixels and most of the squared error: ``overlaid``
-    crops come from pictures with drawn ones, ``chosen`` crops are the steepest of `CANDIDATES` windows, ``natural``
-    ones come from photographs: sharp edges of every direction and contrast.
+    crops come from pictures with drawn ones, ``chosen`` crops are the steepest of `CANDIDATES` windows.
     """
 
     cubic_256: float = 0.5
     area_256: float = 0.15
     native_512: float = 0.35
-    degradations: tuple[float, float, float] = (0.43, 0.09, 0.48)
+    degradations: tuple[float, float, float] = (0.5, 0.12, 0.38)
     noisy: float = 0.1
     largest_noise: float = 2.0
     overlaid: float = 0.3
     chosen: float = 0.4
-    natural: float = 0.1
 
 
 class CropSampler:
     """Draw training crops from high-resolution pictures kept in memory as uint8; deterministic for a seed."""
 
-    def __init__(
-        self, pictures: Iterable[np.ndarray], mixture: Mixture, seed: int, natural: Iterable[np.ndarray] = ()
-    ) -> None:
+    def __init__(self, pictures: Iterable[np.ndarray], mixture: Mixture, seed: int) -> None:
         native = list(pictures)
         draw = np.random.default_rng(seed)
         self._pools = [_pools(native), _pools([overlay(p, draw) for p in native])]
-        self._natural = list(natural)
         self._mixture = mixture
         self._random = np.random.default_rng(seed)
 
@@ -71,11 +66,8 @@ class CropSampler:
 
     def _crop(self, side: int) -> tuple[np.ndarray, np.ndarray, int]:
         random, mixture = self._random, self._mixture
-        if self._natural and random.random() < mixture.natural:
-            pool = self._natural
-        else:
-            pools = self._pools[int(random.random() < mixture.overlaid)]
-            pool = pools[random.choice(3, p=(mixture.cubic_256, mixture.area_256, mixture.native_512))]
+        pools = self._pools[int(random.random() < mixture.overlaid)]
+        pool = pools[random.choice(3, p=(mixture.cubic_256, mixture.area_256, mixture.native_512))]
         picture = pool[random.integers(len(pool))]
         span = side * 4 + 2 * MARGIN
         windows = [self._window(picture, span) for _ in range(CANDIDATES if random.random() < mixture.chosen else 1)]

@@ -25,7 +25,6 @@ from export.lpips import Lpips
 from export.models.cxr import MODELS, CxrSuperResolution
 from export.models.resample import DEGRADATIONS, Downscalers
 from export.recipes.curves import append
-from export.recipes.teacher import Teacher
 from export.recipes.validation import Validator
 
 CHECKPOINT_SECONDS = 120
@@ -43,8 +42,7 @@ class Recipe:
     warmup: int = 100
     weight_decay: float = 1e-4
     average: float = 0.997
-    squared_weight: float = 12.0
-    teacher_share: float = 0.6
+    squared_weight: float = 5.0
     scale_weight: float = 0.003
     measurement_weight: float = 0.2
     doubt: float = 0.2
@@ -55,7 +53,7 @@ class Recipe:
 
 
 RECIPES = {
-    "cxr-x4": replace(Recipe(), mean_share=0.75),
+    "cxr-x4": replace(Recipe(), mean_share=0.64),
     "cxr-x4-fast": replace(Recipe(), steps=12000, learning_rate=2e-3),
 }
 
@@ -66,7 +64,7 @@ CHOSEN = ("steps", "learning_rate")
 class Trainer:
     """Hold everything that changes during a run, so that a checkpoint is one dictionary."""
 
-    def __init__(self, model: str, recipe: Recipe, data: Path, lpips: Path, teacher: Path | None = None) -> None:
+    def __init__(self, model: str, recipe: Recipe, data: Path, lpips: Path) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.network = MODELS[model]().to(memory_format=torch.channels_last)
@@ -74,15 +72,9 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay
         )
-        self.sampler = CropSampler(
-            read_folder(data / "cxr" / "train").values(),
-            Mixture(),
-            recipe.seed,
-            natural=read_folder(data / "natural" / "kodak").values(),
-        )
+        self.sampler = CropSampler(read_folder(data / "cxr" / "train").values(), Mixture(), recipe.seed)
         self.downscalers = Downscalers()
         self.lpips = Lpips("squeeze", lpips)
-        self.teacher = Teacher(teacher) if teacher else None
         self.step = 0
 
     def advance(self) -> dict[str, float]:
@@ -118,10 +110,9 @@ class Trainer:
         else:
             mean = self.network.mean(image, shares)
         unfiltered, mean = mean.detach(), self.network.filter(mean, low)
-        aim = self.teacher.taught(low, high, kinds, recipe.teacher_share) if self.teacher and not sharpen else high
         terms = {
-            "mean": losses.charbonnier(mean, aim),
-            "mean squared": recipe.squared_weight * functional.mse_loss(mean, aim),
+            "mean": losses.charbonnier(mean, high),
+            "mean squared": recipe.squared_weight * functional.mse_loss(mean, high),
             "measurement": recipe.measurement_weight * losses.measurement(self.downscalers, mean, low, kinds),
         }
         if sharpen:
@@ -191,7 +182,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="length of the whole run, instead of the recipe's")
     parser.add_argument("--learning-rate", type=float, help="the highest one, instead of the recipe's")
     parser.add_argument("--initial", type=Path, help="weights.pt of an earlier run to start from")
-    parser.add_argument("--teacher", type=Path, help="IMDN x4 checkpoint: part of the mean's aim on antialiased crops")
     parser.add_argument("--resume", action="store_true", help="continue from OUT/checkpoint.pt")
     parser.add_argument("--validate-every", type=float, default=480, metavar="SECONDS")
     parser.add_argument("--threads", type=int, default=2)
@@ -200,7 +190,7 @@ def main() -> None:
     given = {name: getattr(arguments, name) for name in CHOSEN if getattr(arguments, name) is not None}
     recipe = replace(RECIPES[arguments.model], **given)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(arguments.model, recipe, arguments.data, arguments.lpips, arguments.teacher)
+    trainer = Trainer(arguments.model, recipe, arguments.data, arguments.lpips)
     if arguments.initial:
         trainer.begin(arguments.initial)
     if arguments.resume:

@@ -46,10 +46,3 @@ def test_a_chosen_crop_is_steeper_than_a_random_one() -> None:
         steep[chosen] = float((high.amax((1, 2, 3)) > 0.9).float().mean())
     # A window of 144 pixels meets the line with probability 0.4; at least one of four does with 0.87.
     assert steep[0.0] < 0.55 and steep[1.0] > 0.75
-
-
-def test_natural_crops_come_from_the_photographs_alone() -> None:
-    photograph = np.full((160, 160), 200, np.uint8)
-    mixture = Mixture(overlaid=0.0, chosen=0.0, noisy=0.0, natural=1.0)
-    low, high, _ = CropSampler([FLAT] * 2, mixture, seed=1, natural=[photograph]).batch(8, 16)
-    assert float(low.min()) == float(high.max()) == pytest.approx(200 / 255)
