@@ -94,7 +94,7 @@ def measure_speed(
                 SHORT: lambda: same(exact, steps=SHORT_STEPS),
                 BARE: lambda: bare(LONG_STEPS),
                 COMMAND: process,
-                FOLDER: lambda: run("edgesr", "run", str(many), "-o", str(folder / "out"), *options),
+                FOLDER: lambda: run("edgesr", "run", str(many), "-o", str(folder / "out"), "--restart", *options),
                 CALL: lambda: few(low),
             },
             rounds,
