@@ -17,13 +17,11 @@ import torch
 from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
 from torch import Tensor, nn
 
-from edgesr.compile.graph import Graph, with_opset
 from edgesr.errors import BuildError
+from export.exporting.opset import lowered
 
 INPUT = "image"
 STANDARD = ("", "ai.onnx")
-_AXES_ARE_INPUTS = 18
-"""From this opset on a reduction may have no axes at all, which an attribute says that older ones lack."""
 NEWEST = 20
 """The highest opset of a target."""
 
@@ -61,7 +59,7 @@ def export_onnx(
             with tempfile.TemporaryDirectory(prefix="edgesr-") as folder, silence():
                 path = Path(folder) / "network.onnx"
                 export(network, example, names, path, opset=opset, multiple=multiple if is_dynamic else None)
-                model = _lowered(_folded(path), opset)
+                model = lowered(_folded(path), opset)
             _tidy(model)
             if is_dynamic:
                 _name_sides(model, scale)
@@ -139,21 +137,6 @@ def _folded(path: Path) -> onnx.ModelProto:
     onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     folded, plain = onnx.load(target), onnx.load(path)
     return plain if any(node.domain not in STANDARD for node in folded.graph.node) else folded
-
-
-def _lowered(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """Bring a graph down to ``opset``, where PyTorch's exporter keeps the one that its operators are written in."""
-    found = next(entry.version for entry in model.opset_import if entry.domain in STANDARD)
-    converted = with_opset(Graph(model, "the graph"), opset) if found > opset else None
-    if converted is None:
-        return model
-    lowered = converted.copy()
-    for node in lowered.graph.node if opset < _AXES_ARE_INPUTS else ():
-        if node.op_type.startswith("Reduce") and node.op_type != "ReduceSum":
-            kept = [entry for entry in node.attribute if entry.name != "noop_with_empty_axes"]
-            del node.attribute[:]
-            node.attribute.extend(kept)
-    return lowered
 
 
 def _tidy(model: onnx.ModelProto) -> None:
