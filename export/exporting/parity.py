@@ -77,7 +77,15 @@ def measure_parity(
         for name in PICTURES:
             image = read_picture(name, size, channels) * (limits[1] - limits[0]) + limits[0]
             image = (image - _by_channel(mean, 0.0)) / _by_channel(std, 1.0)
-            found += compared(network, run, outputs, image, (name, size))
+            try:
+                found += compared(network, run, outputs, image, (name, size))
+            except AccuracyError as error:
+                if len(sizes) == 1:
+                    raise
+                raise AccuracyError(
+                    f"{error}; a network that computes with the size of the picture may need a fixed one (--tile N, or "
+                    "size=)"
+                ) from None
     return found
 
 
