@@ -35,7 +35,7 @@ def test_a_known_link_is_found_again() -> None:
     link = fit(drawn(6))
     assert link.exponent == pytest.approx(TRUE.exponent, abs=0.05)
     example = drawn(1, seed=9)[0]
-    np.testing.assert_allclose(example.scale(link), example.scale(TRUE), rtol=0.06)
+    np.testing.assert_allclose(example.scale(link), example.scale(TRUE), rtol=0.1)
 
 
 def test_the_factor_covers_as_many_pixels_as_it_says() -> None:
