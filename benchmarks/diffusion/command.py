@@ -6,6 +6,7 @@ import argparse
 import os
 import tempfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.diffusion.memory import Footprint, measure_memory
@@ -59,6 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, print the tables and write the files."""
+    if find_spec("diffusers") is None:
+        raise SystemExit("python -m benchmarks diffusion: diffusers is missing; install it: its AutoencoderKL is timed")
     plan = Plan(
         arguments.threads or usable_cores(),
         arguments.rounds,

@@ -33,7 +33,9 @@ class Point:
     """The same on the picture where it is least."""
 
 
-PUBLISHED, PROCESS, EAGER, SAME, SHORT, BARE, COMMAND, FOLDER, CALL = (
+FULL, FULL_PROCESS, PUBLISHED, PROCESS, EAGER, SAME, SHORT, BARE, COMMAND, FOLDER, CALL = (
+    "the published size in PyTorch eager, 300 steps, state through numpy",
+    "the published size, a process from start to written PNG",
     "PyTorch eager, 300 steps, state through numpy",
     "the same, a process from start to written PNG",
     "PyTorch eager, 300 steps",

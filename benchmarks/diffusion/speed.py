@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 import edgesr
-from benchmarks.diffusion.eager import EagerDiffusion
+from benchmarks.diffusion.eager import SEEDED, EagerDiffusion
 from benchmarks.diffusion.quality import read_pictures
 from benchmarks.diffusion.results import (
     BARE,
@@ -19,6 +19,8 @@ from benchmarks.diffusion.results import (
     COMMAND,
     EAGER,
     FOLDER,
+    FULL,
+    FULL_PROCESS,
     LONG_STEPS,
     PROCESS,
     PUBLISHED,
@@ -36,8 +38,7 @@ from edgesr.model.diffusion_rules import UNET
 from edgesr.schedule import ScheduleConfig, make_schedule
 
 SEED = 1
-OF_A_FOLDER = 16
-FACTOR = 4
+OF_A_FOLDER = 32
 
 
 def measure_speed(
@@ -58,7 +59,9 @@ def measure_speed(
     for path, content in [(source, low), *((many / f"{n}.png", each) for n, each in enumerate(lows))]:
         write(path, Picture((content[..., None],), Metadata(format="PNG")))
     options = ["-m", model, "--threads", str(threads), "--json"]
-    published = [*map(str, weights), epsilon, str(source), str(target), str(threads)]
+    rest = [epsilon, str(source), str(target), str(threads)]
+    published = ["benchmarks.diffusion.eager", *map(str, weights), *rest]
+    full_process = ["benchmarks.diffusion.eager", SEEDED, SEEDED, *rest]
 
     def run(*words: str) -> None:
         command = [sys.executable, "-m", *words]
@@ -72,8 +75,9 @@ def measure_speed(
         edgesr.load(model, device="cpu", threads=threads) as few,
     ):
         config = ScheduleConfig.from_json(same.descriptor.schedule, source=epsilon)
-        eager = EagerDiffusion.read(*weights, make_schedule(config))
-        noise = eager.draw(low.shape[0] * 4 // FACTOR, SEED)
+        schedule = make_schedule(config)
+        eager, full = EagerDiffusion.read(*weights, schedule), EagerDiffusion.published(schedule)
+        noise, full_noise = eager.draw(low, SEED), full.draw(low, SEED)
         exact = low.astype(np.float32) / 255
         bare = bare_calls(same.package, noise[0].shape, threads)
         made: dict[str, np.ndarray] = {}
@@ -87,9 +91,11 @@ def measure_speed(
         process()
         seconds = alternate(
             {
+                FULL: lambda: full(low, full_noise, through_numpy=True),
+                FULL_PROCESS: lambda: run(*full_process),
                 PUBLISHED: lambda: eager(low, noise, through_numpy=True),
                 EAGER: lambda: keep(EAGER, eager(low, noise, through_numpy=False)),
-                PROCESS: lambda: run("benchmarks.diffusion.eager", *published),
+                PROCESS: lambda: run(*published),
                 SAME: lambda: keep(SAME, same(exact)),
                 SHORT: lambda: same(exact, steps=SHORT_STEPS),
                 BARE: lambda: bare(LONG_STEPS),

@@ -177,7 +177,7 @@ def read_latents(autoencoder: Path | None, kl: Path | None, channels: int) -> tu
     if kl is not None:
         from export.models.autoencoder_kl import DiffusersAutoencoder
 
-        found = DiffusersAutoencoder(kl)
+        found = DiffusersAutoencoder.read(kl)
         return found, found.channels
     if autoencoder is None:
         raise SystemExit(

@@ -145,7 +145,7 @@ def test_a_checkpoint_of_diffusers_takes_the_place_of_our_autoencoder(tmp_path: 
     original = diffusers.AutoencoderKL(block_out_channels=(32, 32), down_block_types=("DownEncoderBlock2D",) * 2,
                                        up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4)  # fmt: skip
     original.save_pretrained(tmp_path)
-    found = DiffusersAutoencoder(tmp_path)
+    found = DiffusersAutoencoder.read(tmp_path)
     grey = torch.rand(1, 1, 32, 32) * 2 - 1
     with torch.no_grad():
         latent = found.encode(grey)
