@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -66,22 +67,52 @@ def note(text: str, *, prefix: str = "edgesr: ") -> None:
 
 @contextmanager
 def silence(*, unless: bool = False) -> Iterator[None]:
-    """Drop what C libraries such as libtiff write to the process's standard error about files that they dislike."""
-    try:
-        kept = None if unless else os.dup(2)
-    except OSError:  # it is closed
-        kept = None
-    if kept is None:
+    """Drop what C libraries such as libtiff write to the process's standard error about files that they dislike.
+
+    Threads may be in it at once: the last one that leaves gives standard error back.
+    """
+    if unless:
         yield
         return
+    _SILENCE.enter()
     try:
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, 2)
-        os.close(nothing)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        _SILENCE.leave()
+
+
+class _Silence:
+    """Standard error of the process, while any number of threads want it silent."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._kept: int | None = None
+
+    def enter(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside > 1:
+                return
+            try:
+                self._kept = os.dup(2)
+            except OSError:  # it is closed
+                return
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, 2)
+            os.close(nothing)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside or self._kept is None:
+                return
+            os.dup2(self._kept, 2)
+            os.close(self._kept)
+            self._kept = None
+
+
+_SILENCE = _Silence()
 
 
 def one_line(text: object) -> str:

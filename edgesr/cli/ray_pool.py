@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import Any
 
 from edgesr.cli.jobs import Job
+from edgesr.cli.many import Done
 from edgesr.cli.ray_cluster import Cluster, first_line
-from edgesr.cli.ray_worker import About, Done, Errand, Worker
+from edgesr.cli.ray_worker import About, Errand, Worker
 from edgesr.errors import BackendError, EdgesrError, InputError
 
 ATTEMPTS = 3

@@ -13,8 +13,9 @@ from typing import Any
 
 from edgesr import __version__
 from edgesr.cli.jobs import Job
+from edgesr.cli.many import Done
 from edgesr.cli.ray_parcel import Parcel
-from edgesr.cli.run import extra_outputs, manifest_options, open_pipeline, restore_next
+from edgesr.cli.run import extra_outputs, manifest_options, open_pipeline, restore_any
 from edgesr.cli.run_labels import SUFFIXES, LabelRun, label_options, refuse_foreign_options
 from edgesr.errors import BackendError
 from edgesr.pipelines.load import Pipeline
@@ -54,15 +55,6 @@ class About:
     """Of the classes of a model that labels."""
 
 
-@dataclass(frozen=True)
-class Done:
-    """What became of one picture."""
-
-    record: dict[str, Any]
-    lines: tuple[str, ...] = ()
-    """What is printed about it."""
-
-
 class Worker:
     """A loaded model that takes one picture at a time; ``about`` describes it."""
 
@@ -87,9 +79,8 @@ class Worker:
                     "machines of the cluster share"
                 )
         if isinstance(self._pipeline, PicturePipeline):
-            return Done(restore_next(job, self._pipeline, self._arguments, None))
-        lines: list[str] = []
-        return Done(LabelRun(self._pipeline, self._arguments, lines.append).next(job, None), tuple(lines))
+            return Done(restore_any(job, self._pipeline, self._arguments))
+        return LabelRun(self._pipeline, self._arguments, None).next(job)
 
 
 def _about(pipeline: Pipeline, arguments: argparse.Namespace, load_ms: float) -> About:

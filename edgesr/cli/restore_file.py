@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
@@ -14,7 +15,6 @@ from edgesr.cli.error_maps import ErrorMaps
 from edgesr.cli.extra_outputs import ExtraOutputs
 from edgesr.cli.jobs import Job
 from edgesr.cli.output import silence
-from edgesr.cli.progress import Progress
 from edgesr.errors import BackendError, InputError
 from edgesr.image import Metadata, open_writer, read
 from edgesr.image.measurement import ResidualMeter, colors_of
@@ -25,13 +25,27 @@ from edgesr.pipelines.convention import check_convention
 from edgesr.pipelines.pipeline import PicturePipeline, check_residual
 from edgesr.types import Array
 
+Gate = Callable[[Path], AbstractContextManager[Callable[[int], None]]]
+"""Waits until a picture may be worked on, by its file; gives what waits again once its number of pixels is known."""
+
+
+def no_gate(source: Path) -> AbstractContextManager[Callable[[int], None]]:
+    """Let every picture through at once."""
+    return nullcontext(lambda pixels: None)
+
 
 def restore_file(
-    job: Job, restorer: PicturePipeline, arguments: argparse.Namespace, progress: Progress | None
+    job: Job,
+    restorer: PicturePipeline,
+    arguments: argparse.Namespace,
+    *,
+    on_tile: Callable[[int, int], None] | None = None,
+    gate: Gate = no_gate,
 ) -> dict[str, Any]:
     """Restore ``job.source`` into ``job.target`` and return the record for the manifest."""
     try:
-        return _restore(job, restorer, arguments, progress)
+        with gate(job.source) as wait:
+            return _restore(job, restorer, arguments, on_tile, wait)
     except MemoryError:
         raise InputError(
             f"{shown(job.source)}: there is not enough memory to restore it; use a smaller --tile"
@@ -41,11 +55,16 @@ def restore_file(
 
 
 def _restore(
-    job: Job, restorer: PicturePipeline, arguments: argparse.Namespace, progress: Progress | None
+    job: Job,
+    restorer: PicturePipeline,
+    arguments: argparse.Namespace,
+    on_tile: Callable[[int, int], None] | None,
+    wait: Callable[[int], None],
 ) -> dict[str, Any]:
     start = perf_counter()
     with silence(unless=arguments.debug):
         picture = read(job.source, max_pixels=arguments.max_pixels)
+    wait(sum(frame.shape[0] * frame.shape[1] for frame in picture.frames))
     _make_folder(job.target.parent)
     first = picture.frames[0]
     h, w, channels = first.shape
@@ -61,7 +80,6 @@ def _restore(
         "frames": len(picture.frames),
     }
     asked = arguments.uncertainty or arguments.heat_map or (arguments.samples or 0) > 1
-    on_tile = progress.show if progress is not None else None
     with ExitStack() as stack:
         maps: ErrorMaps | None = None
         stack.push(lambda kind, error, trace: maps.discard() if error and maps is not None else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -12,8 +12,9 @@ from typing import Any
 from edgesr.cli.jobs import Job, plan_jobs, resolve_jobs
 from edgesr.cli.label_options import thresholds
 from edgesr.cli.live_options import refuse_live_options
-from edgesr.cli.manifest import Manifest
+from edgesr.cli.many import Book, Done, work_through
 from edgesr.cli.output import note, result, result_json
+from edgesr.cli.overlap import Overlap
 from edgesr.cli.progress import Progress
 from edgesr.cli.ray_options import refuse_ray_options
 from edgesr.cli.restore_file import restore_file
@@ -130,7 +131,7 @@ def _restore_one(jobs: list[Job], restorer: PicturePipeline, arguments: argparse
     (job,) = jobs
     try:
         with Progress(restorer.unit, quiet=arguments.json) as progress:
-            record = restore_file(job, restorer, arguments, progress)
+            record = restore_file(job, restorer, arguments, on_tile=progress.show)
     except (InputError, AccuracyError) as error:
         return [_failed(job, error, arguments)]
     if not arguments.json:
@@ -147,22 +148,13 @@ def _restore_one(jobs: list[Job], restorer: PicturePipeline, arguments: argparse
 
 def _restore_all(jobs: list[Job], restorer: PicturePipeline, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Restore many pictures, going on past bad ones; what a manifest says is done is not done again."""
-    options = manifest_options(restorer, arguments)
-    folders = dict.fromkeys(job.folder for job in jobs if job.folder is not None)
-    records = []
-    with ExitStack() as stack, Progress("images", quiet=arguments.json) as progress:
-        digest = restorer.package.digest
-        manifests: dict[Path | None, Manifest] = {
-            folder: stack.enter_context(Manifest(folder, digest, options)) for folder in folders
-        }
-        for index, job in enumerate(jobs):
-            records.append(restore_next(job, restorer, arguments, manifests.get(job.folder)))
-            if job.folder is None and not arguments.json and records[-1]["status"] == "done":
-                result(records[-1]["output"])
-            progress.show(index + 1, len(jobs))
-    for folder in () if arguments.json else folders:
-        result(str(folder))
-    return records
+    book = Book(restorer.package.digest, manifest_options(restorer, arguments))
+    with Overlap() as overlap:
+
+        def restore(job: Job) -> Done:
+            return Done(restore_any(job, restorer, arguments, on_tile=overlap.check, gate=overlap.alone))
+
+        return work_through(jobs, partial(overlap.map, restore), book, arguments)
 
 
 def manifest_options(restorer: PicturePipeline, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -178,22 +170,12 @@ def manifest_options(restorer: PicturePipeline, arguments: argparse.Namespace) -
     }
 
 
-def restore_next(
-    job: Job, restorer: PicturePipeline, arguments: argparse.Namespace, manifest: Manifest | None
-) -> dict[str, Any]:
-    """Restore one of many pictures and return its record, also that of a bad one."""
-    if manifest is not None:
-        finished = None if arguments.restart else manifest.finished(job)
-        if finished is not None:
-            return finished
-        manifest.begin(job)
+def restore_any(job: Job, restorer: PicturePipeline, arguments: argparse.Namespace, **how: Any) -> dict[str, Any]:
+    """Restore one of many pictures, ``how`` as for ``restore_file``, and return its record, also that of a bad one."""
     try:
-        record = restore_file(job, restorer, arguments, None)
+        return restore_file(job, restorer, arguments, **how)
     except _BAD_PICTURE as error:
-        record = _failed(job, error, arguments)
-    if manifest is not None:
-        manifest.add(job, record)
-    return record
+        return _failed(job, error, arguments)
 
 
 def _failed(job: Job, error: Exception, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from edgesr.cli.jobs import Job
-from edgesr.cli.manifest import Manifest
+from edgesr.cli.many import Book, Done, work_through
 from edgesr.cli.output import note, result, result_json, silence
-from edgesr.cli.progress import Progress
+from edgesr.cli.overlap import Overlap
 from edgesr.errors import BackendError, InputError, UsageError
 from edgesr.image import read
 from edgesr.image.output import remove_leftovers
@@ -70,20 +70,14 @@ class LabelRun:
             self._tell(job, found, record, self.say)
         return record
 
-    def next(self, job: Job, manifest: Manifest | None) -> dict[str, Any]:
+    def next(self, job: Job) -> Done:
         """Label one of many files; a bad one gives a record too."""
-        if manifest is not None:
-            finished = None if self.arguments.restart else manifest.finished(job)
-            if finished is not None:
-                return finished
-            manifest.begin(job)
+        lines: list[str] = []
         try:
-            record = self.label(job)
+            record = replace(self, say=lines.append).label(job)
         except _BAD_PICTURE as error:
             record = self.failed(job, error)
-        if manifest is not None:
-            manifest.add(job, record)
-        return record
+        return Done(record, tuple(lines))
 
     def failed(self, job: Job, error: Exception) -> dict[str, Any]:
         """Return the record of a file that could not be labelled."""
@@ -149,17 +143,14 @@ def run_labels(
 
 
 def _label_all(jobs: list[Job], run: LabelRun) -> list[dict[str, Any]]:
-    folders = dict.fromkeys(job.folder for job in jobs if job.folder is not None) if run.writes else {}
-    options = label_options(run.pipeline, run.arguments)
-    records = []
-    with ExitStack() as stack, Progress("images", quiet=run.arguments.json) as progress:
-        manifests: dict[Path | None, Manifest] = {
-            folder: stack.enter_context(Manifest(folder, run.pipeline.digest, options)) for folder in folders
-        }
-        for index, job in enumerate(jobs):
-            records.append(run.next(job, manifests.get(job.folder)))
-            progress.show(index + 1, len(jobs))
-    return records
+    book = Book(run.pipeline.digest, label_options(run.pipeline, run.arguments), run.writes, names_folders=False)
+    with Overlap() as overlap:
+
+        def label(job: Job) -> Done:
+            with overlap.alone(job.source):
+                return run.next(job)
+
+        return work_through(jobs, partial(overlap.map, label), book, run.arguments)
 
 
 def label_options(pipeline: LabelPipeline[Any] | Chain, arguments: argparse.Namespace) -> dict[str, Any]:

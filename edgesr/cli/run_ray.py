@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from edgesr.cli.jobs import Job, plan_jobs, resolve_jobs
-from edgesr.cli.manifest import Manifest
+from edgesr.cli.many import Book, work_through
 from edgesr.cli.output import note, result, result_json
-from edgesr.cli.progress import Progress
 from edgesr.cli.ray_cluster import Cluster
 from edgesr.cli.ray_options import check_ray_options
 from edgesr.cli.ray_parcel import make_parcel
 from edgesr.cli.ray_pool import RayPool
-from edgesr.cli.ray_worker import About, Done, Errand
+from edgesr.cli.ray_worker import About, Errand
 from edgesr.cli.run import exit_code, misfits, summarise
 from edgesr.errors import BackendError, InputError
 from edgesr.image.output import remove_leftovers
@@ -84,40 +82,18 @@ def _run(jobs: list[Job], cluster: Cluster, pool: RayPool, arguments: argparse.N
     """Do what the manifests do not say is done, and return a record for every picture in the order of ``jobs``."""
     about = pool.about()
     writes = not about.is_labelling or about.meta.get("task") != "classify" or arguments.output is not None
-    folders = {job.folder: None for job in jobs if job.folder is not None and writes}
-    records: dict[Job, dict[str, Any]] = {}
-    with ExitStack() as stack, Progress("images", quiet=arguments.json) as progress:
-        manifests = {
-            folder: stack.enter_context(Manifest(folder, about.digest, dict(about.options))) for folder in folders
-        }
-        if writes:
-            _prepare_folders({job.target.parent for job in jobs})
+    if writes:
+        _prepare_folders({job.target.parent for job in jobs})
 
-        def left() -> Iterator[Job]:
-            for job in jobs:
-                manifest = manifests.get(job.folder) if job.folder is not None else None
-                if manifest is not None:
-                    finished = None if arguments.restart else manifest.finished(job)
-                    if finished is not None:
-                        records[job] = finished
-                        continue
-                    manifest.begin(job)
-                yield job
+    def say(line: str) -> None:
+        with cluster.speaking():
+            result(line)
 
-        for job, done in pool.map(left()):
-            records[job] = done.record
-            if job.folder in manifests:
-                manifests[job.folder].add(job, done.record)
-            if not arguments.json and done.record["status"] == "done":
-                with cluster.speaking():
-                    _say(job, done, about)
-            progress.show(len(records), len(jobs))
+    book = Book(about.digest, about.options, writes, names_folders=not about.is_labelling)
+    records = work_through(jobs, pool.map, book, arguments, say)
     for folder in {job.target.parent for job in jobs} if pool.deaths and writes else ():
         remove_leftovers(folder)
-    with cluster.speaking():
-        for folder in () if arguments.json or about.is_labelling else manifests:
-            result(str(folder))
-    return [records[job] for job in jobs]
+    return records
 
 
 def _prepare_folders(folders: set[Path]) -> None:
@@ -128,13 +104,6 @@ def _prepare_folders(folders: set[Path]) -> None:
         except OSError as error:
             raise InputError(f"{folder}: cannot make this folder: {error.strerror}; choose another -o") from None
         remove_leftovers(folder)
-
-
-def _say(job: Job, done: Done, about: About) -> None:
-    for line in done.lines:
-        result(line)
-    if job.folder is None and not about.is_labelling:
-        result(done.record["output"])
 
 
 def _facts(pool: RayPool, size: int, gpus: float, records: list[dict[str, Any]], seconds: float) -> dict[str, Any]:

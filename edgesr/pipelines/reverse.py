@@ -148,7 +148,8 @@ class Reverse:
 
     def _noises(self, index: int, group: Sequence[State]) -> FloatArray:
         """Return the noise that a step adds, ``(n, channels, h, w)``."""
-        return np.stack([self._noise(index + 1, state) for state in group])
+        drawn = [self._noise(index + 1, state) for state in group]
+        return np.stack(drawn) if len(drawn) > 1 else drawn[0][None]
 
     def _noise(self, stream: int, state: State, tile: Tile | None = None) -> FloatArray:
         """Return the noise of a stream for a whole state or a tile of it; tiles that overlap agree where they do."""
