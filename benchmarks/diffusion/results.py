@@ -33,17 +33,18 @@ class Point:
     """The same on the picture where it is least."""
 
 
-FULL, FULL_PROCESS, PUBLISHED, PROCESS, EAGER, SAME, SHORT, BARE, COMMAND, FOLDER, CALL = (
+FULL, FULL_PROCESS, PUBLISHED, PROCESS, EAGER, SAME, LOOP, SHORT, BARE, COMMAND, FOLDER, CALL = (
     "the published size in PyTorch eager, 300 steps, state through numpy",
     "the published size, a process from start to written PNG",
     "PyTorch eager, 300 steps, state through numpy",
     "the same, a process from start to written PNG",
     "PyTorch eager, 300 steps",
     "edgesr, the same 300 steps",
-    "edgesr, 60 such steps",
-    "300 bare calls of their network in ONNX Runtime",
+    "edgesr, 40 such steps",
+    "edgesr, 10 such steps",
+    "30 bare calls of their network in ONNX Runtime",
     "`edgesr run`, a process from start to written PNG",
     "`edgesr run` of a folder, a picture",
     "edgesr, loaded",
 )
-LONG_STEPS, SHORT_STEPS = 300, 60
+LONG_STEPS, SHORT_STEPS = 40, 10
