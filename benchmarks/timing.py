@@ -57,14 +57,15 @@ def alternate(
     rounds: int,
     *,
     warmup: int = 1,
-    pause: float = 0.01,
+    pause: float = 0.05,
     clock: Callable[[], float] = perf_counter,
     seconds: float = math.inf,
 ) -> dict[str, list[float]]:
     """Time every action once per round, in an order that turns by one place each round; return seconds by name.
 
-    ``warmup`` rounds are not counted. ``pause`` seconds before each run let the threads of the run before fall asleep.
-    After ``seconds`` no round is begun beyond the fifth.
+    ``warmup`` rounds are not counted. ``pause`` seconds before each run let the threads of the run before fall asleep:
+    those of ONNX Runtime wait for the next one at full speed for about 25 ms. After ``seconds`` no round is begun
+    beyond the fifth.
     """
     names = list(actions)
     samples: dict[str, list[float]] = {name: [] for name in names}

@@ -63,7 +63,7 @@ def _overhead(results: Results) -> str:
     return section(
         "Overhead over bare ONNX Runtime",
         f"`edgesr.load(model)(picture)`, uint8 {side} x {side} in, uint8 {4 * side} x {4 * side} out, against "
-        "`session.run` of the same file on the same pixels as float32, in turn with 10 ms of rest before each run; "
+        "`session.run` of the same file on the same pixels as float32, in turn with 50 ms of rest before each run; "
         f"{results.plan.loads} fresh loads of both x {results.plan.rounds} pairs. The restorer's time holds "
         "conversion, staging, rounding and checks. Median (quartiles); the last columns are of the "
         f"differences and ratios pair by pair. Target: {TARGET:.0%}.",

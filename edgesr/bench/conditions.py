@@ -30,4 +30,5 @@ def describe_conditions(backend: Backend, threads: int | None) -> dict[str, str]
         }
     if isinstance(backend, FastestCpu):
         told["runtime"] = "; ".join(backend.picked)
-    return {**told, "transfers": "none: the processor computes in place", "spin": "the runtime's default"}
+        told["spin"] = "during a run; after it ONNX Runtime's threads sleep, as OpenVINO may be next"
+    return {"spin": "the runtime's default", **told, "transfers": "none: the processor computes in place"}

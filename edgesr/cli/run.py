@@ -15,6 +15,7 @@ from edgesr.cli.live_options import refuse_live_options
 from edgesr.cli.many import Book, Done, work_through
 from edgesr.cli.output import note, result, result_json
 from edgesr.cli.overlap import Overlap
+from edgesr.cli.picked import picked_runtimes
 from edgesr.cli.progress import Progress
 from edgesr.cli.ray_options import refuse_ray_options
 from edgesr.cli.restore_file import restore_file
@@ -66,7 +67,7 @@ def execute(arguments: argparse.Namespace) -> int:
         is_single = len(jobs) == 1 and jobs[0].folder is None
         restore = _restore_one if is_single else _restore_all
         records = restore(jobs, restorer, arguments)
-        document = {"results": records, "load_ms": load_ms, **restorer.meta()}
+        document = {"results": records, "load_ms": load_ms, **restorer.meta(), **picked_runtimes(restorer)}
         notes = restorer.notes
     failed = [record["error"] for record in records if record["status"] == "failed"]
     if arguments.json:

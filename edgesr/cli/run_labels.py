@@ -14,6 +14,7 @@ from edgesr.cli.jobs import Job
 from edgesr.cli.many import Book, Done, work_through
 from edgesr.cli.output import note, result, result_json, silence
 from edgesr.cli.overlap import Overlap
+from edgesr.cli.picked import picked_runtimes
 from edgesr.errors import BackendError, InputError, UsageError
 from edgesr.image import read
 from edgesr.image.output import remove_leftovers
@@ -128,7 +129,7 @@ def run_labels(
     failed = [record["error"] for record in records if record["status"] == "failed"]
     if arguments.json:
         document = {"results": records, "load_ms": load_ms, **pipeline.meta(), "names": list(pipeline.names)}
-        result_json({**document, "failed": len(failed)})
+        result_json({**document, **picked_runtimes(pipeline), "failed": len(failed)})
     if is_single and failed:
         note(failed[0])
         return InputError.exit_code

@@ -27,24 +27,28 @@ class Choice:
     name: str
     """``onnxruntime`` or ``openvino``."""
     milliseconds: Mapping[str, float]
-    """The median run of each; empty where one could not run."""
+    """The fastest third of the runs of each, its mean; empty where one could not run or gave other numbers."""
     difference: float | None
     """Between the two, relative to the largest value."""
     reason: str | None
-    """Why the faster one was not taken; None where it was."""
+    """Why the faster one was not taken, or what makes that unsure; None where it was taken."""
     pairs: int = 0
     """Runs of each that were timed."""
     is_sure: bool = True
-    """Whether the pairs agreed; a choice that is not sure holds for one process."""
+    """Whether the measurement agreed with itself, or with one before; else the choice holds for one process."""
     measured: str = ""
     """When, in UTC."""
+    seconds: float = 0.0
+    """What the measurement took."""
 
-    def sentence(self) -> str:
-        """Say what was chosen and why."""
+    def sentence(self, *, is_kept: bool = False) -> str:
+        """Say what was chosen and why, and of a choice that is kept when that was."""
         times = " against ".join(
             f"{self.milliseconds[name]:.4g} ms of {title}" for name, title in TITLES.items() if self.milliseconds
         )
-        why = "; ".join(part for part in (times, self.reason) if part)
+        cost = f"{self.pairs} pairs in {self.seconds:.1f} s" if self.pairs else ""
+        after = f"measured {self.measured}" if is_kept else "" if self.is_sure else "measured again next time"
+        why = "; ".join(part for part in (times, self.reason, cost, after) if part)
         return f"auto takes {TITLES[self.name]} ({why})"
 
 
@@ -91,27 +95,35 @@ class KeptChoices:
         """What the choices hold for: ``sha256`` of the network, ``versions``, ``cpu``, ``cores``, ``threads``."""
         self.choices, self.pending = _read(path)
 
-    def keep(self, bucket: int, choice: Choice) -> None:
-        """Remember a choice; where the cache cannot be written, for this process only."""
-        self.choices[bucket] = replace(choice, measured=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"))
+    def keep(self, bucket: int, choice: Choice) -> Choice:
+        """Remember a choice, and return it; where the cache cannot be written, for this process only.
+
+        One that is not sure is kept when the measurement before, which was not sure either, chose the same.
+        """
+        choice = replace(choice, measured=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"))
+        if not choice.is_sure and self.pending.get(bucket) == choice.name:
+            choice = replace(choice, is_sure=True, reason=f"{choice.reason}; as in the measurement before")
+        self.choices[bucket] = choice
         if choice.is_sure:
-            self.pending.discard(bucket)
+            self.pending.pop(bucket, None)
         else:
-            self.pending.add(bucket)
+            self.pending[bucket] = choice.name
         self._write()
+        return choice
 
     def want(self, bucket: int) -> None:
         """Remember that a choice is worth making at this size, for processes that end before they can."""
-        self.pending.add(bucket)
+        self.pending.setdefault(bucket, "")
         self._write()
 
     def _write(self) -> None:
         others, wanted = _read(self._path)
         choices = {**others, **{key: choice for key, choice in self.choices.items() if choice.is_sure}}
+        pending = {**wanted, **self.pending}
         document = {
             **self.facts,
             "choices": {str(key): asdict(it) for key, it in sorted(choices.items())},
-            "pending": sorted((wanted | self.pending) - set(choices)),
+            "pending": {str(key): name for key, name in sorted(pending.items()) if key not in choices},
         }
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,14 +133,14 @@ class KeptChoices:
             return
 
 
-def _read(path: Path) -> tuple[dict[int, Choice], set[int]]:
-    """Return choices and sizes that wait for one; a damaged file says nothing."""
+def _read(path: Path) -> tuple[dict[int, Choice], dict[int, str]]:
+    """Return choices, and sizes that wait for one with what was not sure before; a damaged file says nothing."""
     try:
         document = json.loads(path.read_text("utf-8"))
         found = {int(key): Choice(**entry) for key, entry in document["choices"].items()}
-        pending = {int(key) for key in document["pending"]}
+        pending = {int(key): str(name) for key, name in document["pending"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}, set()
+        return {}, {}
     return {key: choice for key, choice in found.items() if choice.name in TITLES}, pending
 
 

@@ -25,8 +25,8 @@ WORTH = 1.0
 class FastestCpu:
     """ONNX Runtime until a network has computed for a second, then the faster of it and OpenVINO.
 
-    What was measured is kept for the next time. ``note`` is told what is chosen. The two differ by rounding; where they
-    differ by more, ONNX Runtime stays.
+    What was measured is kept for the next time. ``note`` is told what is chosen, also then. The two differ by
+    rounding; where they differ by more, ONNX Runtime stays.
     """
 
     def __init__(
@@ -40,7 +40,10 @@ class FastestCpu:
     ) -> None:
         if threads is not None and threads < 1:
             raise BackendError(f"threads must be at least 1, got {threads}")
-        self._openers = backends or {FIRST: partial(OrtBackend, threads=threads), SECOND: partial(_openvino, threads)}
+        self._openers = backends or {
+            FIRST: partial(OrtBackend, threads=threads, spins=False),
+            SECOND: partial(_openvino, threads),
+        }
         self._opened: dict[str, Backend] = {}
         self._store = store
         self._note = note
@@ -130,7 +133,7 @@ class FastestEngine:
         """What computes the sizes that were run, one sentence each."""
         unmeasured = f"ONNX Runtime, as less than {self._worth:g} s was computed"
         return tuple(
-            f"{_named(self._file_name)}: {unmeasured if choice is None else choice.sentence()}"
+            f"{_named(self._file_name)}: {unmeasured if choice is None else choice.sentence(is_kept=choice.is_sure)}"
             for choice in self._used.values()
         )
 
@@ -141,10 +144,12 @@ class FastestEngine:
         bucket = sum(int(np.prod(buffer.shape)) for buffer in inputs.values()).bit_length()
         choice = self._kept.choices.get(bucket)
         if choice is None and self._spent.get(bucket, 0.0) >= self._worth:
-            choice = compare_runtimes(*(partial(self._run_one, name, inputs, outputs) for name in (FIRST, SECOND)))
-            self._kept.keep(bucket, choice)
+            first, second = (partial(self._run_one, name, inputs, outputs) for name in (FIRST, SECOND))
+            choice = self._kept.keep(bucket, compare_runtimes(first, second, self._tell))
             self._close_unused()
-            self._note(f"{_named(self._file_name)}: {choice.sentence()}")
+            self._tell(choice.sentence())
+        elif choice is not None and bucket not in self._used:
+            self._tell_once(choice)
         name = choice.name if choice else self._nearest(bucket)
         self._used[bucket] = choice
         start = perf_counter()
@@ -162,6 +167,14 @@ class FastestEngine:
             engine.close()
         self._engines.clear()
         self._is_closed = True
+
+    def _tell(self, text: str) -> None:
+        self._note(f"{_named(self._file_name)}: {text}")
+
+    def _tell_once(self, choice: Choice) -> None:
+        """Say which runtime a kept choice takes, once however many sizes take it."""
+        if all(used is None or used.name != choice.name for used in self._used.values()):
+            self._tell(choice.sentence(is_kept=True))
 
     def _engine(self, name: str) -> Engine:
         if name not in self._engines:

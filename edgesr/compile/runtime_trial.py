@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from statistics import median
 from time import perf_counter, sleep
 from typing import Any
@@ -20,54 +21,91 @@ ROUNDING = 5e-5
 """Largest difference between the two, relative to the largest value: more is not rounding, and decides against it."""
 _MARGIN = 0.97
 """OpenVINO's time over ONNX Runtime's from which it is not worth a change."""
-_AGREEING = 0.75
-"""Share of the pairs that must say the same as their median."""
+_LEAST, _CLEAR, _ROUNDS = 3, 5, 15
 _ALIKE = (0.9, 1.1)
 """Ratios so near to one that it matters little which of the two is taken."""
-_LEAST, _ROUNDS = 3, 15
-_SECONDS = 1.0
-_PATIENCE = 20.0
-"""Seconds after which fewer pairs than the least must do."""
+_SECONDS, _PAIRS, _PATIENCE = 1.0, 8, 12.0
+"""The measurement lasts at most so long or so many pairs, whichever is longer, and never longer than the last."""
+_WORTH_SAYING = 2.0
 _PAUSE = 0.005
 
 
-def compare_runtimes(first: Run, second: Run) -> Choice:
+def compare_runtimes(first: Run, second: Run, note: Callable[[str], None]) -> Choice:
     """Time ONNX Runtime and OpenVINO in pairs on the same inputs.
 
     ONNX Runtime stays where OpenVINO fails or gives other numbers. OpenVINO compiles for a size in its second run. The
-    ratio within a pair counts, so that other work on the machine meets both, and the median over the pairs.
+    pairs end as soon as all of them lie on one side. The fastest third of the runs of each decides; where the medians
+    say otherwise, the choice says so and is not sure. ``note`` is told before a measurement that takes long.
     """
     run = {FIRST: first, SECOND: second}
+    begin = perf_counter()
     expected = _copies(first())
     try:
         difference = _difference(second(), expected)
         second()
     except EdgesrError as error:
         return Choice(FIRST, {}, None, f"OpenVINO is left out: {error}")
-    begin = perf_counter()
-    pairs: list[dict[str, float]] = []
-    while _is_worth_another(len(pairs), perf_counter() - begin):
-        order = (SECOND, FIRST) if len(pairs) % 2 else (FIRST, SECOND)
-        pairs.append({name: _after_a_pause(run[name]) for name in order})
-    times = {name: median(pair[name] for pair in pairs) * 1e3 for name in (FIRST, SECOND)}
     if not difference <= ROUNDING:
         reason = f"OpenVINO's numbers differ by {difference:.1e} of the largest, more than by rounding"
-        return Choice(FIRST, times, difference, reason, len(pairs))
-    ratios = [pair[SECOND] / pair[FIRST] for pair in pairs]
-    ratio = median(ratios)
-    is_faster = ratio < _MARGIN
-    share = sum((one < _MARGIN) == is_faster for one in ratios) / len(ratios)
-    if share >= _AGREEING or _ALIKE[0] <= ratio <= _ALIKE[1]:
-        return Choice(SECOND if is_faster else FIRST, times, difference, None, len(pairs))
-    reason = f"in {share:.0%} of {len(pairs)} pairs alone, as other work disturbed them; measured again next time"
-    return Choice(FIRST, times, difference, reason, len(pairs), is_sure=False)
+        return Choice(FIRST, {}, difference, reason)
+    pairs: list[dict[str, float]] = []
+    started = perf_counter()
+    while _is_worth_another(pairs, perf_counter() - started):
+        order = (SECOND, FIRST) if len(pairs) % 2 else (FIRST, SECOND)
+        pairs.append({name: _after_a_pause(run[name]) for name in order})
+        if len(pairs) == 1 and (left := _budget(pairs) - (perf_counter() - started)) > _WORTH_SAYING:
+            note(f"measuring ONNX Runtime against OpenVINO, once and for {left:.0f} s at most")
+    return replace(_decided(pairs, difference), pairs=len(pairs), seconds=round(perf_counter() - begin, 3))
 
 
-def _is_worth_another(pairs: int, seconds: float) -> bool:
-    """Tell whether another pair is to be timed after so many in so many seconds."""
-    if pairs < _LEAST:
-        return pairs == 0 or seconds < _PATIENCE
-    return pairs < _ROUNDS and seconds < _SECONDS
+def _is_worth_another(pairs: list[dict[str, float]], seconds: float) -> bool:
+    """Tell whether another pair is to be timed after these in so many seconds."""
+    if not pairs:
+        return True
+    if seconds + _quickest(pairs) > (_PATIENCE if len(pairs) < _LEAST else _budget(pairs)):
+        return False
+    return len(pairs) < _LEAST or (len(pairs) < _ROUNDS and not _is_clear(_ratios(pairs)))
+
+
+def _budget(pairs: list[dict[str, float]]) -> float:
+    """Return the seconds that pairs like these may take."""
+    return min(max(_SECONDS, _PAIRS * _quickest(pairs)), _PATIENCE)
+
+
+def _quickest(pairs: list[dict[str, float]]) -> float:
+    return min(sum(pair.values()) for pair in pairs)
+
+
+def _is_clear(ratios: list[float]) -> bool:
+    """Tell whether all pairs lie on one side of the margin, and are too many for a burst of other work."""
+    return len(ratios) >= _CLEAR and (max(ratios) < _MARGIN or min(ratios) > _MARGIN)
+
+
+def _decided(pairs: list[dict[str, float]], difference: float) -> Choice:
+    quiet = {name: _quiet([pair[name] for pair in pairs]) for name in (FIRST, SECOND)}
+    middle = {name: median(pair[name] for pair in pairs) for name in (FIRST, SECOND)}
+    times = {name: value * 1e3 for name, value in quiet.items()}
+    ratio, ratio_of_medians = (one[SECOND] / one[FIRST] for one in (quiet, middle))
+    name = SECOND if ratio < _MARGIN else FIRST
+    is_alike = all(_ALIKE[0] <= one <= _ALIKE[1] for one in (ratio, ratio_of_medians))
+    if is_alike or (ratio < _MARGIN) == (ratio_of_medians < _MARGIN):
+        close = f"less than {1 - _MARGIN:.0%} faster, not worth a change" if _MARGIN <= ratio < 1 else None
+        return Choice(name, times, difference, close)
+    reason = (
+        f"the fastest thirds of the runs, as other work disturbed the medians of {middle[FIRST] * 1e3:.4g} and "
+        f"{middle[SECOND] * 1e3:.4g} ms, which say otherwise"
+    )
+    return Choice(name, times, difference, reason, is_sure=False)
+
+
+def _quiet(seconds: list[float]) -> float:
+    """Return the mean of the fastest third, which other work on the machine disturbs least."""
+    fastest = sorted(seconds)[: (len(seconds) + 2) // 3]
+    return sum(fastest) / len(fastest)
+
+
+def _ratios(pairs: list[dict[str, float]]) -> list[float]:
+    return [pair[SECOND] / pair[FIRST] for pair in pairs]
 
 
 def _after_a_pause(action: Callable[[], Any]) -> float:
