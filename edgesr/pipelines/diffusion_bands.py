@@ -10,11 +10,12 @@ from time import perf_counter
 
 import numpy as np
 
-from edgesr.errors import UsageError
+from edgesr.errors import BackendError, NonFiniteError, UsageError
 from edgesr.image.backproject import back_project
 from edgesr.image.convert import from_float, to_float
 from edgesr.image.measurement import Bounds
 from edgesr.image.resample import upscale_window
+from edgesr.model.descriptor import ModelDescriptor
 from edgesr.pipelines.bands import Band
 from edgesr.pipelines.consistent import consistent_bands
 from edgesr.pipelines.diffusion_network import DiffusionNetwork
@@ -27,6 +28,9 @@ from edgesr.pipelines.reverse import Reverse, State
 from edgesr.types import Array, FloatArray
 
 OnStep = Callable[[int, int], None]
+_POOLING = 64
+"""Latents whose sides are multiples of this no usual U-Net fails to divide."""
+
 Made = Callable[[int, int], Iterator[FloatArray]]
 """Bands of a plane, by its number and the sample's."""
 
@@ -165,10 +169,27 @@ def _latents(walk: Walk, planes: list[Array], tiles: LatentTiles) -> FloatArray:
         on_step=(lambda: report(next(finished), total)) if report is not None else lambda: None,
     )  # fmt: skip
     spent, start = sum(astuple(walk.timings)), perf_counter()
-    with walk.network.stepper(schedule) as stepper:
-        latents = reverse.run(stepper, states)
+    try:
+        with walk.network.stepper(schedule) as stepper:
+            latents = reverse.run(stepper, states)
+    except NonFiniteError:
+        raise
+    except BackendError as error:
+        raise _indivisible(ends.descriptor, tiles, error) from error
     walk.timings.infer += perf_counter() - start - (sum(astuple(walk.timings)) - spent)
     return latents
+
+
+def _indivisible(descriptor: ModelDescriptor, tiles: LatentTiles, error: BackendError) -> BackendError:
+    """Return what explains a step that failed on latents which its pooling may not divide, else the error itself."""
+    h, w = tiles.rows[0].size, tiles.columns[0].size
+    if not (h % _POOLING or w % _POOLING):
+        return error
+    return BackendError(
+        f"model {descriptor.name}: a step failed on latents of {w} x {h}; if its U-Net cannot divide these, say in "
+        f"model.json, under size.multiple, what sides it can (now {descriptor.size.multiple}), or pack it again: "
+        f"{error}"
+    )
 
 
 def _padded(pixels: Array, tiles: LatentTiles) -> Array:

@@ -174,6 +174,8 @@ def _conditioning(unet: Graph, roles: StepRoles, condition: str | None, ends: En
     channels = roles.joined or unet.shapes[condition or ""][1]
     offered = {"latent": roles.channels if ends.encoder else 0, "image": ends.picture_channels}
     fitting = [source for source, count in offered.items() if count == channels]
+    if not fitting and ends.encoder is None and channels == roles.channels:
+        raise ModelError(f"{unet.source}: its condition is a latent, which an encoder makes; give it with --encoder")
     if not fitting:
         raise ModelError(
             f"{unet.source}: its condition has {channels} channels, neither those of the latent ({roles.channels}) "

@@ -24,6 +24,9 @@ CLASSES: Mapping[str, str] = {
 }
 """Sampler of each ``_class_name``; the last two are edgesr's own."""
 
+_FOREIGN = ("FlowMatch", "EDM", "LCM", "TCD", "CM", "Consistency", "KarrasVe", "ScoreSde", "VQ")
+"""How names of schedulers begin whose networks predict something else than noise, velocity or the clean picture."""
+
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "beta_schedule": ("linear", "scaled_linear", "squaredcos_cap_v2"),
     "prediction_type": ("epsilon", "v_prediction", "sample"),
@@ -103,7 +106,10 @@ class ScheduleConfig:
     def sampler(self) -> str:
         """Name of the sampler that ``_class_name`` stands for."""
         if self.class_name not in CLASSES:
-            raise ModelError(f"the schedule's _class_name {self.class_name!r} has no sampler here; name a sampler")
+            raise ModelError(
+                f"the schedule's _class_name {self.class_name!r} has no sampler here; name one with --sampler, or "
+                f"write one of {', '.join(CLASSES)} in its place"
+            )
         name = CLASSES[self.class_name]
         return "dpm++1s" if name.startswith("dpm++") and self.solver_order == 1 else name
 
@@ -118,7 +124,11 @@ class ScheduleConfig:
         """Read a ``scheduler_config.json``; raise ModelError for one that is missing, damaged or not supported."""
         try:
             document = json.loads(Path(path).read_text("utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+        except OSError as error:
+            raise ModelError(
+                f"{os.fspath(path)}: is no readable scheduler_config.json: {error.strerror or error}; check the path"
+            ) from None
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"{os.fspath(path)}: is no readable scheduler_config.json: {error}") from None
         return cls.from_json(document, source=os.fspath(path))
 
@@ -131,6 +141,11 @@ class ScheduleConfig:
         name = document.get("_class_name", "DDPMScheduler")
         if not isinstance(name, str):
             raise ModelError(f"{source}: _class_name must be a string, got {_show(name)}")
+        if name.startswith(_FOREIGN):
+            raise ModelError(
+                f"{source}: networks of {name} predict what no sampler here understands; only those of noise, velocity "
+                "or the clean picture are supported"
+            )
         values: dict[str, Any] = {"class_name": name}
         if CLASSES.get(name) in ("resshift", "x0"):
             values["prediction_type"] = "sample"

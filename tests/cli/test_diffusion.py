@@ -108,6 +108,12 @@ def test_inputs_that_cannot_be_told_apart_are_named(call: Call, place: Path) -> 
 def test_half_a_diffusion_is_refused(call: Call, place: Path) -> None:
     assert "--decoder too" in call("pack", "--unet", "denoiser.onnx", "-o", "m.edgesr").error
     assert "give an ONNX file" in call("pack", "-o", "m.edgesr").error
+    denoiser(place, joined=4)
+    words = [word for word in PACK if word not in ("--encoder", "encoder.onnx")]
+    assert (
+        "its condition is a latent, which an encoder makes; give it with --encoder"
+        in call(*words, "--scale", "4").error
+    )
 
 
 def test_a_run_writes_provenance_and_residual(call: Call, model: Path, tmp_path: Path) -> None:

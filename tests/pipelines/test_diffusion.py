@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 import edgesr
 from edgesr.errors import AccuracyError, BackendError, ModelError, UsageError
@@ -16,6 +18,7 @@ from edgesr.model import Diffusion, ErrorLink, SizeRequirements, Uncertainty
 from edgesr.pipelines.diffusion import LatentDiffusion
 from edgesr.pipelines.linked import error_scale
 from edgesr.schedule import SAMPLERS, ScheduleConfig, make_schedule
+from tests.compile.denoisers import denoiser
 from tests.pipelines.diffusion_packages import SCHEDULE, Reference, package
 
 RNG = np.random.default_rng(5)
@@ -314,6 +317,29 @@ def test_a_schedule_or_channels_that_disagree_are_refused(load):
         load({"diffusion": diffusion(latent_channels=5, conditioning="joined")})
     with pytest.raises(ModelError, match="latent_factor or latent_channels is wrong"):
         load({"diffusion": diffusion(latent_factor=2, conditioning="joined")})(picture(16, 16))
+
+
+def test_latents_that_the_network_cannot_divide_are_explained(load, monkeypatch):
+    monkeypatch.setattr("tests.pipelines.diffusion_packages.denoiser", pooling_denoiser)
+    pipeline = load()
+    assert pipeline(picture(16, 16)).shape == (64, 64)
+    with pytest.raises(BackendError, match=r"failed on latents of 15 x 13; .* under size\.multiple, .* \(now 1\)"):
+        pipeline(picture(13, 15))
+
+
+def pooling_denoiser(folder: Path, **given: Any) -> None:
+    """A denoiser that halves its latents and doubles them again, so that odd sides do not fit."""
+    model = denoiser(folder, **given).copy()
+    model.graph.node[-1].output[0] = "fine"
+    model.graph.node.extend(
+        [
+            helper.make_node("AveragePool", ["fine"], ["coarse"], kernel_shape=[2, 2], strides=[2, 2]),
+            helper.make_node("Resize", ["coarse", "", "twice"], ["back"], mode="nearest"),
+            helper.make_node("Add", ["fine", "back"], ["noise_pred"]),
+        ]
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "twice"))
+    onnx.save(model, folder / "denoiser.onnx")
 
 
 def diffusion(**changes: Any) -> Diffusion:

@@ -19,8 +19,14 @@ def test_a_scheduler_config_of_stable_diffusion_is_read_and_needs_a_named_sample
     config = ScheduleConfig.from_json(STABLE_DIFFUSION, source="scheduler_config.json")
     assert (config.beta_end, config.steps_offset, config.set_alpha_to_one) == (0.012, 1, False)
     assert make_schedule(config, 4, sampler="dpm++2m").steps == 4
-    with pytest.raises(ModelError, match="'PNDMScheduler' has no sampler here; name a sampler"):
+    with pytest.raises(ModelError, match="'PNDMScheduler' has no sampler here; name one with --sampler, or"):
         make_schedule(config, 4)
+
+
+@pytest.mark.parametrize("name", ["FlowMatchEulerDiscreteScheduler", "EDMEulerScheduler", "LCMScheduler"])
+def test_a_scheduler_whose_networks_predict_something_else_is_refused(name):
+    with pytest.raises(ModelError, match=f"networks of {name} predict what no sampler here understands"):
+        ScheduleConfig.from_json({"_class_name": name, "num_train_timesteps": 1000}, source="test")
 
 
 @pytest.mark.parametrize("name", sorted(CLASSES))
@@ -73,7 +79,9 @@ def test_a_wrong_value_is_refused_in_one_line_that_names_it(change, message):
 
 
 def test_a_file_that_is_missing_or_no_json_is_refused(tmp_path):
-    with pytest.raises(ModelError, match=r"no readable scheduler_config\.json"):
+    with pytest.raises(
+        ModelError, match=r"no readable scheduler_config\.json: No such file or directory; check the path"
+    ):
         ScheduleConfig.read(tmp_path / "scheduler_config.json")
     path = tmp_path / "broken.json"
     path.write_text("{")
