@@ -178,9 +178,9 @@ class _Build:
         """Tell the shapes of the dynamic inputs."""
         dynamic = {}
         for index in range(self.network.num_inputs):
-            tensor = self.network.get_input(index)
-            if any(n < 0 for n in tuple(tensor.shape)):
-                dynamic[tensor.name] = tuple(tensor.shape)
+            io_tensor = self.network.get_input(index)
+            if any(n < 0 for n in tuple(io_tensor.shape)):
+                dynamic[io_tensor.name] = tuple(io_tensor.shape)
         if not dynamic:
             return
         optimization = self.builder.create_optimization_profile()

@@ -119,9 +119,11 @@ class TensorRt:
         """Import TensorRT; raise BackendError with the reason where that fails."""
         try:
             import tensorrt
-        except ImportError as error:
-            # Compiling the catalogue takes longer than a picture; that nothing is installed needs no explanation.
-            said = str(error) if error.name == "tensorrt" else explain(str(error))
+        except (ImportError, OSError) as error:
+            # OSError: NVIDIA's wheels load the libraries by ctypes. Compiling the catalogue takes longer than a
+            # picture; that nothing is installed needs no explanation.
+            is_absent = isinstance(error, ImportError) and error.name == "tensorrt"
+            said = str(error) if is_absent else explain(str(error))
             raise BackendError(
                 f"TensorRT cannot be imported: {said}; on a Jetson use JetPack's own with a virtual "
                 "environment made with --system-site-packages, elsewhere install tensorrt"

@@ -14,6 +14,9 @@ from edgesr.engines.trt_memory import ActivationMemory, OutputAllocator
 from edgesr.engines.trt_tensors import Profile
 from edgesr.errors import BackendError
 
+ALIGNMENT = 256
+"""Bytes of which every tensor's address must be a multiple (IExecutionContext::setTensorAddress, NvInferRuntime.h)."""
+
 
 class Context:
     """A ``trt.IExecutionContext`` with what was set on it; the engine's file owns it.
@@ -86,6 +89,8 @@ class Context:
     def bind_inputs(self, inputs: Mapping[str, Buffer], profile: Profile) -> str:
         """Set shapes, where they are dynamic, and addresses."""
         for name, buffer in inputs.items():
+            if buffer.ptr % ALIGNMENT:
+                return _unaligned("input", name, buffer)
             if name in profile and not self._native.set_input_shape(name, tuple(int(n) for n in buffer.shape)):
                 return f"refuses shape {buffer.shape} for input {name!r}"
             if not self._native.set_tensor_address(name, buffer.ptr):
@@ -108,6 +113,8 @@ class Context:
                 continue
             if given is not None and given.shape != shape:
                 return f"output {name!r} has shape {shape} for these inputs, got a buffer of {given.shape}"
+            if given is not None and given.ptr % ALIGNMENT:
+                return _unaligned("output", name, given)
             buffer = given or self._spare(name, shape, is_taken=outputs is None)
             if outputs is None:
                 self.outputs[name] = buffer
@@ -176,6 +183,22 @@ def new_context(api: TensorRt, engine: Any, *, is_shared: bool) -> tuple[Any, in
     Shared memory is asked for in the way of each version: by strategy since 10.0, by a method of its own before. The
     context is None when TensorRT refuses.
     """
+    native, needed = _create_context(api, engine, is_shared=is_shared)
+    verbosity = api.trt.ProfilingVerbosity
+    if native is not None and engine.profiling_verbosity == verbosity.DETAILED:
+        # The layers' details are for the inspector; as NVTX marks they make every enqueue slower.
+        native.nvtx_verbosity = verbosity.LAYER_NAMES_ONLY
+    return native, needed
+
+
+def activation_bytes(engine: Any) -> int:
+    """Return the bytes that any profile of ``engine`` works in."""
+    if hasattr(engine, "device_memory_size_v2"):
+        return int(engine.device_memory_size_v2)
+    return int(engine.device_memory_size) if hasattr(engine, "device_memory_size") else 0
+
+
+def _create_context(api: TensorRt, engine: Any, *, is_shared: bool) -> tuple[Any, int]:
     needed = activation_bytes(engine) if is_shared else 0
     if needed:
         strategy = api.flag("ExecutionContextAllocationStrategy", "USER_MANAGED")
@@ -186,8 +209,8 @@ def new_context(api: TensorRt, engine: Any, *, is_shared: bool) -> tuple[Any, in
     return engine.create_execution_context(), 0
 
 
-def activation_bytes(engine: Any) -> int:
-    """Return the bytes that any profile of ``engine`` works in."""
-    if hasattr(engine, "device_memory_size_v2"):
-        return int(engine.device_memory_size_v2)
-    return int(engine.device_memory_size) if hasattr(engine, "device_memory_size") else 0
+def _unaligned(kind: str, name: str, buffer: Buffer) -> str:
+    return (
+        f"{kind} {name!r} begins at {buffer.ptr:#x}, which is no multiple of {ALIGNMENT} bytes as TensorRT needs it; "
+        "pass a whole array, or copy this part into a buffer with copy_from_device"
+    )

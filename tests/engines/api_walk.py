@@ -15,6 +15,7 @@ from typing import Any
 
 DATA = Path(__file__).parents[1] / "data" / "tensorrt_api"
 APIS: dict[str, dict[str, Any]] = {path.stem: json.loads(path.read_text()) for path in sorted(DATA.glob("*.json"))}
+WRITABLE: dict[str, dict[str, list[str]]] = json.loads(DATA.with_name("tensorrt_writable.json").read_text())
 VERSIONS = frozenset(APIS)
 RECEIVERS = {
     "engine": "ICudaEngine",
@@ -26,6 +27,8 @@ RECEIVERS = {
     "parser": "OnnxParser",
     "optimization": "IOptimizationProfile",
     "timing": "ITimingCache",
+    "merged": "ITimingCache",
+    "mine": "ITimingCache",
     "inspector": "EngineInspector",
     "layer": "ILayer",
     "io_tensor": "ITensor",
@@ -94,6 +97,9 @@ class Walk:
             self._require(
                 node, versions, {v for v in versions if node.attr in _members(v, kind)}, f"{kind}.{node.attr}"
             )
+            if not isinstance(node.ctx, ast.Load):
+                settable = {v for v in versions if node.attr in WRITABLE[v].get(kind, ())}
+                self._require(node, versions, settable, f"a way to set {kind}.{node.attr}")
 
     def _module_member(self, node: ast.Attribute, path: list[str], versions: frozenset[str]) -> None:
         self.checked += 1

@@ -45,7 +45,14 @@ class DoubleBackend(TrtBackend):
         self.fake.check()
 
 
-def build(double: Tensorrt, onnx: Path, plan: Path, *profiles: Profile, flags: Sequence[str] = ()) -> bool:
+def build(
+    double: Tensorrt,
+    onnx: Path,
+    plan: Path,
+    *profiles: Profile,
+    flags: Sequence[str] = (),
+    verbosity: str = "LAYER_NAMES_ONLY",
+) -> bool:
     """Build a plan through the double's own interface; without ``profiles`` for any size."""
     trt, api = double.module, TensorRt(double.module)
     builder = trt.Builder(api.log.logger)
@@ -55,6 +62,7 @@ def build(double: Tensorrt, onnx: Path, plan: Path, *profiles: Profile, flags: S
     if not parser.parse(onnx.read_bytes(), str(onnx)):
         return False
     config = builder.create_builder_config()
+    config.profiling_verbosity = trt.ProfilingVerbosity.__members__[verbosity]
     for flag in flags:
         config.set_flag(api.require("BuilderFlag", flag, "this test"))
     for shapes in profiles or [wide(network)]:

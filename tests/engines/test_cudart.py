@@ -266,6 +266,10 @@ def test_libraries_are_looked_for_in_wheels_then_toolkits_then_the_linker_cache(
         file.touch()
     found = list(candidates([str(wheels), str(tmp_path / "none")], root, ""))
     assert found == [*map(str, files), *cudart_files.SONAMES]
+    (root / "etc").mkdir()
+    (root / "etc/nv_tegra_release").touch()
+    on_a_board = list(candidates([str(wheels)], root, ""))
+    assert on_a_board == [*map(str, [*files[2:], *files[:2]]), *cudart_files.SONAMES]
 
 
 def test_a_chosen_library_is_the_only_one(monkeypatch):

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.engines import binding_cases
-from tests.engines.api_walk import APIS
+from tests.engines.api_walk import APIS, WRITABLE
 from tests.fakes.tensorrt import VERSIONS, Tensorrt
 from tests.shim.library import build_libraries, obstacle
 
@@ -96,6 +96,13 @@ def test_real_bindings_and_double_agree(environment):
     real = json.loads(run(environment, script, "tensorrt_bindings", given=json.dumps(APIS[version])))
     assert real["missing"] == real["renumbered"] == []
     assert binding_cases.outcomes(Tensorrt(version).module) == real["outcomes"]
+
+
+def test_the_same_properties_can_be_assigned(bindings):
+    if bindings.name not in VERSIONS:
+        pytest.skip(f"there is no double of TensorRT {bindings.name}")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert json.loads(run(environment, "-m", "tests.shim.writable", str(bindings))) == WRITABLE[bindings.name]
 
 
 def test_the_wrapper_works_on_real_bindings(environment):

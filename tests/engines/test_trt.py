@@ -20,6 +20,7 @@ from edgesr.engines.cuda_probe import is_mapped_faster
 from edgesr.engines.cudart import CudaRuntime
 from edgesr.engines.ort import OrtBackend
 from edgesr.engines.trt import TrtBackend
+from edgesr.engines.trt_context import new_context
 from edgesr.errors import BackendError, ModelError, OutOfMemoryError, UsageError
 from tests import networks
 from tests.engines.doubles import DoubleBackend, build
@@ -448,6 +449,28 @@ def test_arrays_of_other_libraries_are_inputs_without_a_copy(backend, tmp_path):
 
 
 # Devices, threads and closing
+
+
+def test_a_part_of_an_array_that_begins_between_tensorrts_addresses_is_named(backend, tmp_path):
+    engine = backend.load(affine_plan(backend, tmp_path))
+    theirs = filled(backend, random(2, 2, 4, 4))
+    part = backend.foreign(DlpackArray(theirs, shape=(1, 2, 4, 4), offset=128))
+    whole = affine_inputs(backend, random(1, 2, 4, 4))
+    with pytest.raises(BackendError, match=r"input 'x' begins at 0x[0-9a-f]+80, .* 256 bytes .*copy_from_device"):
+        engine.run({"x": part, "gain": whole["gain"]})
+    with pytest.raises(BackendError, match=r"output 'y' begins at .* 256 bytes"):
+        engine.run(whole, {"y": part})
+    engine.run(whole, {"y": backend.empty((1, 2, 4, 4), FLOAT)})
+
+
+def test_layers_that_are_kept_for_the_inspector_do_not_mark_every_enqueue(backend, tmp_path):
+    verbosity = backend.double.module.ProfilingVerbosity
+    for built, marks in (("DETAILED", verbosity.LAYER_NAMES_ONLY), ("NONE", verbosity.NONE)):
+        plan = tmp_path / f"{built}.engine"
+        assert build(backend.double, networks.affine(tmp_path / "a.onnx"), plan, verbosity=built)
+        native = backend.api.runtime().deserialize_cuda_engine(plan.read_bytes())
+        context, _ = new_context(backend.api, native, is_shared=True)
+        assert context.nvtx_verbosity == marks
 
 
 def test_devices_are_named_and_counted(monkeypatch):

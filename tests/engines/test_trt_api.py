@@ -11,7 +11,7 @@ import pytest
 
 from edgesr.engines.trt_api import DTYPES, TensorRt
 from edgesr.errors import BackendError, ModelError
-from tests.engines.api_walk import APIS, VERSIONS, Walk
+from tests.engines.api_walk import APIS, VERSIONS, WRITABLE, Walk
 from tests.fakes import tensorrt as doubles
 from tests.fakes.tensorrt import Tensorrt
 
@@ -30,6 +30,8 @@ def test_the_interface_data_cover_the_versions_that_edgesr_supports():
         assert api["version"] == version
         assert len(api["classes"]) >= 24
         assert api["enums"]["DataType"]["FLOAT"] == 0
+        for name, properties in WRITABLE[version].items():
+            assert set(properties) <= set(api["classes"][name]["properties"])
 
 
 @pytest.mark.parametrize("path", USERS, ids=lambda path: path.name)
@@ -59,6 +61,8 @@ def test_the_walk_sees_the_backend():
         ("trt.OnnxParser(network)", "OnnxParser.__init__ of"),
         ("if hasattr(native, 'set_device_memory'):\n  pass\nelse:\n  native.set_device_memory(1, 2)", "lacks"),
         ("if hasattr(native, 'set_device_memory'):\n  native.set_device_memory(1)", "takes"),
+        ("native.engine = engine", "lacks a way to set IExecutionContext.engine"),
+        ("io_tensor.dtype = x", "11.4.0.106 lacks a way to set ITensor.dtype"),
         ("f = api.flag('BuilderFlag', 'FP16')\nif f is None:\n  config.int8_calibrator", "11.4.0.106 lacks"),
     ],
 )
@@ -114,8 +118,9 @@ def test_a_tensorrt_that_is_not_whole_is_named(monkeypatch, version, lacking):
         TensorRt.load()
 
 
-def test_a_tensorrt_without_its_libraries_is_named_with_its_reason(monkeypatch, tmp_path):
-    (tmp_path / "tensorrt.py").write_text("raise ImportError('libnvdla_compiler.so: cannot open shared object file')")
+@pytest.mark.parametrize("kind", ["ImportError", "OSError"])
+def test_a_tensorrt_without_its_libraries_is_named_with_its_reason(monkeypatch, tmp_path, kind):
+    (tmp_path / "tensorrt.py").write_text(f"raise {kind}('libnvdla_compiler.so: cannot open shared object file')")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
     with pytest.raises(BackendError, match=r"libnvdla_compiler\.so"):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 DATA = Path(__file__).parents[1] / "data" / "tensorrt_api"
+WRITABLE = DATA.with_name("tensorrt_writable.json")
 # What an int may be, by the name of the argument or property; 32 bits with a sign for all others.
 RANGES = {
     **dict.fromkeys(("flags", "tactic_sources", "allowed_formats", "quantization_flags"), range(1 << 32)),
@@ -101,14 +102,12 @@ class Pybind(metaclass=PybindMeta):
 class Bindings:
     """The bound classes and enums of one version."""
 
-    def __init__(
-        self, version: str, constructors: dict[str, Callable[..., Any]], writable: dict[str, set[str]]
-    ) -> None:
+    def __init__(self, version: str, constructors: dict[str, Callable[..., Any]]) -> None:
         self.api = json.loads((DATA / f"{version}.json").read_text())
         self.enums = {name: enumeration(name.split(".")[-1], numbers) for name, numbers in self.api["enums"].items()}
         self.enums["Severity"] = self.enums["ILogger.Severity"]
         self.constructors = constructors
-        self.writable = writable
+        self.writable = json.loads(WRITABLE.read_text())[version]
         self.classes: dict[str, type] = {}
         for name in sorted(self.api["classes"], key=lambda n: len(self.api["classes"][n]["bases"])):
             self.classes[name] = self._bound(name, self.api["classes"][name])

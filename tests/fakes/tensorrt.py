@@ -41,71 +41,6 @@ DTYPES = {
     "BOOL": np.bool_,
 }
 ALIASES = {"float32": "FLOAT", "float16": "HALF", "int8": "INT8", "uint8": "UINT8", "int32": "INT32", "int64": "INT64"}
-# What def_property makes in the bindings' source; everything else is read-only.
-WRITABLE = {
-    "Builder": {"max_threads", "max_batch_size", "error_recorder", "gpu_allocator"},
-    "IBuilderConfig": {
-        "DLA_core",
-        "avg_timing_iterations",
-        "builder_optimization_level",
-        "build_route",
-        "default_device_type",
-        "engine_capability",
-        "flags",
-        "hardware_compatibility_level",
-        "int8_calibrator",
-        "l2_limit_for_tiling",
-        "max_aux_streams",
-        "max_num_tactics",
-        "max_workspace_size",
-        "min_timing_iterations",
-        "plugins_to_serialize",
-        "profile_stream",
-        "profiling_verbosity",
-        "progress_monitor",
-        "quantization_flags",
-        "runtime_platform",
-        "tiling_optimization_level",
-    },
-    "INetworkDefinition": {"name", "error_recorder"},
-    "ITensor": {"name", "shape", "dtype", "location", "allowed_formats", "dynamic_range"},
-    "ILayer": {"name", "metadata", "precision"},
-    "IOptimizationProfile": {"extra_memory_target", "profile_stream"},
-    "OnnxParser": {"flags"},
-    "Runtime": {
-        "DLA_core",
-        "engine_host_code_allowed",
-        "error_recorder",
-        "gpu_allocator",
-        "max_threads",
-        "tempfile_control_flags",
-        "temporary_directory",
-    },
-    "ICudaEngine": {"error_recorder", "weight_streaming_budget", "weight_streaming_budget_v2"},
-    "IExecutionContext": {
-        "debug_sync",
-        "device_memory",
-        "enqueue_emits_profile",
-        "error_recorder",
-        "name",
-        "nvtx_verbosity",
-        "persistent_cache_limit",
-        "profiler",
-        "temporary_allocator",
-    },
-    "EngineInspector": {"execution_context", "error_recorder"},
-    "Logger": {"min_severity"},
-}
-
-
-def _writable(version: tuple[int, ...]) -> dict[str, set[str]]:
-    """What differs between versions: 8 chose profiles by a property, 11 lets nobody set types."""
-    found = {name: set(members) for name, members in WRITABLE.items()}
-    if version < (10,):
-        found["IExecutionContext"].add("active_optimization_profile")
-    if version >= (11,):
-        found["ITensor"].remove("dtype")
-    return found
 
 
 class Machine:
@@ -191,7 +126,7 @@ class Tensorrt:
         }
         for name in ("ILogger", "IOutputAllocator", "IProgressMonitor", "IProfiler", "IGpuAllocator"):
             constructors[name] = object
-        self.bindings = Bindings(version, constructors, _writable(self.version))
+        self.bindings = Bindings(version, constructors)
         self.made_for = [version, self.machine.compute_capability]
         self.module = self._module(version)
 

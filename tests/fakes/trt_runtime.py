@@ -17,7 +17,9 @@ from tests.fakes.onnx_executor import Executor, view
 from tests.fakes.pybind import MOST_DIMS
 from tests.fakes.trt_plan import Plan, deserialize
 
-SCRATCH_ALIGNMENT = 256
+ALIGNMENT = 256
+# Numbers of NONE, LAYER_NAMES_ONLY and DETAILED, from the least on.
+VERBOSITIES = (1, 0, 2)
 
 
 class Runtime:
@@ -138,6 +140,7 @@ class Context:
         self.name = ""
         self.profiler = None
         self.debug_sync = self.enqueue_emits_profile = False
+        self._nvtx_verbosity = engine.profiling_verbosity
         for name in engine.executor.inputs:
             if -1 not in engine.executor.declared(name):
                 self.shapes[name] = engine.executor.declared(name)
@@ -205,9 +208,22 @@ class Context:
     def infer_shapes(self) -> list[str]:
         return [name for name in self.engine.executor.inputs if name not in self.shapes]
 
+    @property
+    def nvtx_verbosity(self) -> Any:
+        return self._nvtx_verbosity
+
+    @nvtx_verbosity.setter
+    def nvtx_verbosity(self, verbosity: Any) -> None:
+        if VERBOSITIES.index(int(verbosity)) > VERBOSITIES.index(int(self.engine.profiling_verbosity)):
+            self._fail("the NVTX verbosity is higher than that of the engine")
+        else:
+            self._nvtx_verbosity = verbosity
+
     def set_tensor_address(self, name: str, memory: int) -> bool:
         if name not in self.engine.names:
             return self._fail(f"Given invalid tensor name: {name}. Get valid tensor names with getIOTensorName()")
+        if int(memory) % ALIGNMENT:
+            return self._fail(f"the address of {name} is not aligned to {ALIGNMENT} bytes")
         if self.addresses.get(name) != memory:
             self._change()
         self.addresses[name] = int(memory)
@@ -259,7 +275,7 @@ class Context:
                 )
         if not self.own_memory and self.engine.plan.device_memory and not self.scratch[0]:
             return self._fail("Device memory of the context is not set")
-        if self.scratch[0] % SCRATCH_ALIGNMENT:
+        if self.scratch[0] % ALIGNMENT:
             return self._fail("Device memory of the context is not aligned")
         is_capturing = machine.is_capturing(stream_handle)
         if is_capturing and (self.allocators or not self.is_warm or self.library.faults.get("capture")):
@@ -322,9 +338,9 @@ class Context:
     def _allocate(self, name: str, size: int, stream: int) -> int:
         allocator, present = self.allocators[name], self.addresses.get(name, 0)
         if self.library.version >= (10,) and hasattr(allocator, "reallocate_output_async"):
-            address = allocator.reallocate_output_async(name, present, size, SCRATCH_ALIGNMENT, stream)
+            address = allocator.reallocate_output_async(name, present, size, ALIGNMENT, stream)
         else:
-            address = allocator.reallocate_output(name, present, size, SCRATCH_ALIGNMENT)
+            address = allocator.reallocate_output(name, present, size, ALIGNMENT)
         assert isinstance(address, int), "an output allocator must return an address"
         return address
 

@@ -79,6 +79,8 @@ TEXT = {
         getDebugSync                    bool debug_sync
         setEnqueueEmitsProfile          void enqueue_emits_profile = bool
         getEnqueueEmitsProfile          bool enqueue_emits_profile
+        setNvtxVerbosity                bool nvtx_verbosity = enum:ProfilingVerbosity
+        getNvtxVerbosity                enum:ProfilingVerbosity nvtx_verbosity
         setName                         void name = str
         getName                         str name
     """,
