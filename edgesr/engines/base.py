@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -70,6 +70,39 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free the engine; closing twice is allowed."""
+
+
+@runtime_checkable
+class LoopingEngine(Protocol):
+    """An engine that runs many times in a row without the host."""
+
+    def loop(
+        self,
+        inputs: Mapping[str, tuple[int, ...]],
+        outputs: Mapping[str, tuple[int, ...]],
+        *,
+        runs: int,
+        tables: Collection[str],
+        carried: Mapping[str, str],
+    ) -> Loop:
+        """Prepare a loop of ``runs`` for tensors of these shapes.
+
+        ``tables`` names the inputs that change from run to run; ``carried`` names, by output, the inputs that get it
+        before the next run.
+        """
+
+
+class Loop(Protocol):
+    """Repeated runs of one engine in which outputs become inputs."""
+
+    def __call__(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        """Run, and return the outputs of the last run, valid until the next call.
+
+        ``values`` has every input; those that change, with a leading axis of runs.
+        """
+
+    def close(self) -> None:
+        """Free the loop's memory; closing twice is allowed."""
 
 
 class Backend(Protocol):

@@ -17,7 +17,8 @@ from edgesr.errors import BackendError
 from edgesr.types import Array
 
 # cudaMemcpyKind and cudaHostAlloc flags (driver_types.h).
-_TO_DEVICE, _TO_HOST, _ON_DEVICE = 1, 2, 3
+# By the addresses: those of mapped memory are a GPU's and lie in the host's memory.
+_TO_DEVICE, _TO_HOST, _BY_ADDRESS = 1, 2, 4
 PORTABLE, MAPPED = 1, 2
 _CLOSED = "the buffer is closed; allocate a new one"
 
@@ -107,7 +108,7 @@ class DeviceMemory:
         on = self._stream
         wait_for_producer(on, memory)
         on.device.activate()
-        on.runtime.call("cudaMemcpyAsync", self.ptr, memory.ptr, self.nbytes, _ON_DEVICE, on.handle)
+        copy_on_device(on, self.ptr, memory.ptr, self.nbytes)
         if self._copies is not None:
             self.ran = on.record()
 
@@ -199,6 +200,11 @@ class _Pages:
         runtime.call("cudaHostAlloc", byref(allocated), max(size, 1), flags)
         self.__array_interface__ = {"version": 3, "shape": (size,), "typestr": "|u1", "data": (allocated.value, False)}
         weakref.finalize(self, runtime.release, partial(free_memory, usage, "cudaFreeHost", allocated.value or 0))
+
+
+def copy_on_device(stream: Stream, target: int, source: int, size: int) -> None:
+    """Enqueue a copy of ``size`` bytes between two addresses that the GPU knows."""
+    stream.runtime.call("cudaMemcpyAsync", target, source, size, _BY_ADDRESS, stream.handle)
 
 
 def pinned(usage: Usage, shape: tuple[int, ...], dtype: np.dtype[Any], flags: int) -> Array:

@@ -89,7 +89,8 @@ class CudaRuntime:
         """Load the library at ``path``, or the first one found that the installed driver can run.
 
         Looks at EDGESR_CUDART, the nvidia wheels, /usr/local/cuda and the system's linker cache, in this order; on a
-        Jetson at /usr/local/cuda before the wheels. Without a driver the first library found is taken, and Device says what is missing.
+        Jetson at /usr/local/cuda before the wheels. Without a driver the first library found is taken, and Device says
+        what is missing.
         """
         if path is not None:
             return cls._open(str(path))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 from edgesr.engines.base import Buffer
 from edgesr.engines.cuda import Device, Stream
 from edgesr.engines.cuda_memory import Copies, DeviceBuffer, ForeignBuffer, MappedBuffer
-from edgesr.engines.cuda_probe import is_mapped_faster
+from edgesr.engines.cuda_probe import Allocate, is_mapped_faster
 from edgesr.engines.cudart import CudaRuntime
 from edgesr.engines.messages import explain
 from edgesr.engines.plan import read_plan_header
@@ -165,7 +167,7 @@ class TrtBackend:
 
     def _faster_memory(self, loaded: TrtEngine) -> type[MappedBuffer] | type[DeviceBuffer]:
         try:
-            return MappedBuffer if is_mapped_faster(self._stream, loaded.frames) else DeviceBuffer
+            return MappedBuffer if is_mapped_faster(self._stream, partial(_frames, loaded)) else DeviceBuffer
         except BackendError:
             # No room for the trial, or outputs of unknown size; the runs themselves will tell.
             return DeviceBuffer
@@ -184,3 +186,25 @@ class TrtBackend:
                 "it is damaged or of another GPU: build it again with `edgesr build`"
             )
         return engine
+
+
+def _frames(loaded: TrtEngine, allocate: Allocate) -> Callable[[], object]:
+    """Return a function that copies zeros in, runs and copies the results out, in buffers that ``allocate`` makes.
+
+    Inputs have the shapes that the engine was tuned for.
+    """
+    best = {name: shapes[1] for name, shapes in loaded.profiles[0].items()}
+    arrays = {name: np.zeros(best.get(name, spec.shape), spec.dtype) for name, spec in loaded.inputs.items()}
+    inputs = {name: allocate(array.shape, array.dtype) for name, array in arrays.items()}
+    for name, array in arrays.items():
+        inputs[name].copy_from(array)
+    outputs = {name: allocate(buffer.shape, buffer.dtype) for name, buffer in loaded.run(inputs).items()}
+
+    def frame() -> None:
+        for name, array in arrays.items():
+            inputs[name].copy_from(array)
+        loaded.run(inputs, outputs)
+        for buffer in outputs.values():
+            buffer.numpy()
+
+    return frame

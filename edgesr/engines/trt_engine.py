@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, TypeAlias
 
 from edgesr.engines.base import Buffer, TensorSpec
 from edgesr.engines.checks import check_tensors
 from edgesr.engines.cuda import Stream
 from edgesr.engines.cuda_graph import Graph, capture
-from edgesr.engines.cuda_probe import Allocate
 from edgesr.engines.cuda_timing import RunTimer
 from edgesr.engines.messages import explain
 from edgesr.engines.trt_api import TensorRt
 from edgesr.engines.trt_context import Context, new_context
+from edgesr.engines.trt_loop import TrtLoop
 from edgesr.engines.trt_memory import ActivationMemory
 from edgesr.engines.trt_tensors import Profile, choose_profile, read_profiles, read_tensors
 from edgesr.errors import BackendError, OutOfMemoryError
+
+Work: TypeAlias = Callable[[Context, Stream], bool]
+"""Enqueues work on a stream and returns whether that succeeded."""
 
 # Contexts are cheap once they share activation memory; more than these many sets of buffers take turns.
 _CONTEXTS = 4
@@ -82,8 +83,17 @@ class TrtEngine:
         """The shapes that the engine was built for: by input (least, best, greatest), one mapping for each profile."""
         return self._profiles
 
-    def run(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer] | None = None) -> Mapping[str, Buffer]:
-        """Enqueue one run; see Engine.run. Safe from any thread."""
+    def run(
+        self,
+        inputs: Mapping[str, Buffer],
+        outputs: Mapping[str, Buffer] | None = None,
+        *,
+        work: Work = Context.enqueue,
+    ) -> Mapping[str, Buffer]:
+        """Enqueue one run; see Engine.run. Safe from any thread.
+
+        ``work`` enqueues runs of the context and what goes between them, always the same on the same buffers.
+        """
         with self._lock:
             if self._is_closed:
                 raise BackendError(f"{self._file_name} is closed")
@@ -91,37 +101,28 @@ class TrtEngine:
             if outputs is not None:
                 check_tensors("output", outputs, self._outputs, complete=False)
             self._stream.device.activate()
-            key = (_places(inputs), None if outputs is None else _places(outputs))
+            key = (_places(inputs), None if outputs is None else _places(outputs), work)
             context = self._context_for(key)
             if context.key != key or context.generation != self._activations.generation:
                 self._set_up(context, inputs, outputs)
                 context.key = key if outputs is not None else None
             with nullcontext() if self.timer is None else self.timer.around(self._stream):
-                self._execute(context)
+                self._execute(context, work)
             written = context.take_outputs() if outputs is None else outputs
             context.mark(inputs, written, self._stream)
             return written
 
-    def frames(self, allocate: Allocate) -> Callable[[], object]:
-        """Return a function that copies zeros in, runs and copies the results out, in buffers that ``allocate`` makes.
-
-        Inputs have the shapes that the engine was tuned for.
-        """
-        best = {name: shapes[1] for name, shapes in self._profiles[0].items()}
-        arrays = {name: np.zeros(best.get(name, spec.shape), spec.dtype) for name, spec in self._inputs.items()}
-        inputs = {name: allocate(array.shape, array.dtype) for name, array in arrays.items()}
-        for name, array in arrays.items():
-            inputs[name].copy_from(array)
-        outputs = {name: allocate(buffer.shape, buffer.dtype) for name, buffer in self.run(inputs).items()}
-
-        def frame() -> None:
-            for name, array in arrays.items():
-                inputs[name].copy_from(array)
-            self.run(inputs, outputs)
-            for buffer in outputs.values():
-                buffer.numpy()
-
-        return frame
+    def loop(
+        self,
+        inputs: Mapping[str, tuple[int, ...]],
+        outputs: Mapping[str, tuple[int, ...]],
+        *,
+        runs: int,
+        tables: Collection[str],
+        carried: Mapping[str, str],
+    ) -> TrtLoop:
+        """Prepare many runs as one CUDA graph; see LoopingEngine.loop."""
+        return TrtLoop(self, self._stream, inputs, outputs, runs=runs, tables=tables, carried=carried)
 
     def close(self) -> None:
         """Wait for the runs, then free graphs, contexts and the engine in this order."""
@@ -176,15 +177,15 @@ class TrtEngine:
         if problem:
             raise self._failure(problem, lines.reason() if lines else "")
 
-    def _execute(self, context: Context) -> None:
+    def _execute(self, context: Context, work: Work) -> None:
         if context.graph is None and self._may_capture(context):
-            self._capture(context)
+            self._capture(context, work)
         if context.graph is not None:
             context.graph.launch(self._stream)
             return
         context.begin()
         with self._api.log.collect() as lines:
-            is_enqueued = context.enqueue(self._stream)
+            is_enqueued = work(context, self._stream)
         if not is_enqueued:
             context.key = None
             raise context.failure or self._failure("failed", lines.reason())
@@ -198,12 +199,12 @@ class TrtEngine:
             and not context.is_data_dependent
         )
 
-    def _capture(self, context: Context) -> None:
+    def _capture(self, context: Context, work: Work) -> None:
         # On a stream of its own: what other threads enqueue on the shared one meanwhile must not be recorded.
         if self._capture_stream is None:
             self._capture_stream = Stream(self._stream.runtime, self._stream.device)
         self._stream.synchronize()
-        captured = capture(self._capture_stream, partial(context.enqueue, self._capture_stream), has_run=True)
+        captured = capture(self._capture_stream, partial(work, context, self._capture_stream), has_run=True)
         if isinstance(captured, Graph):
             context.graph = captured
         else:

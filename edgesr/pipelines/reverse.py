@@ -60,16 +60,39 @@ class Reverse:
         group = [*states, *[states[-1]] * missing]
         first = np.stack([self._first(state) for state in group])
         conditions = _stacked([state.condition for state in group])
+        if self.correct is None and stepper.is_looping:
+            last = self._at_once(stepper, group, first, conditions)
+        else:
+            last = self._step_by_step(stepper, group, first, conditions)
+        if not np.isfinite(last).all():
+            self._explain(stepper, group, first, conditions)
+        return last[: len(states)]
+
+    def _step_by_step(
+        self, stepper: Stepper, group: Sequence[State], first: FloatArray, conditions: Array | None
+    ) -> FloatArray:
         stepper.load(first, conditions, np.zeros_like(first))
         for index, row in enumerate(self.schedule.rows):
             stepper.advance(row, self._noises(index, group) if row[7] else None)
             if self.correct is not None:
                 self._correct(stepper, row, group)
             self.on_step()
-        last = np.array(stepper.state)
-        if not np.isfinite(last).all():
-            self._explain(stepper, group, first, conditions)
-        return last[: len(states)]
+        return np.array(stepper.state)
+
+    def _at_once(
+        self, stepper: Stepper, group: Sequence[State], first: FloatArray, conditions: Array | None
+    ) -> FloatArray:
+        """Walk in as few pieces as fit, each of which the device runs by itself."""
+        rows = self.schedule.rows
+        with_noise = bool(rows[:, 7].any())
+        pieces = -(-len(rows) // stepper.most_at_once(first.shape, with_noise=with_noise))
+        state, x0 = first, np.zeros_like(first)
+        for piece in np.array_split(np.arange(len(rows)), pieces):
+            noises = [self._noises(i, group) if rows[i, 7] else np.zeros_like(first) for i in piece if with_noise]
+            state, x0 = stepper.walk(state, conditions, x0, rows[piece], np.stack(noises) if noises else None)
+            for _ in piece:
+                self.on_step()
+        return np.array(state)
 
     def _correct(self, stepper: Stepper, row: Array, group: Sequence[State]) -> None:
         """Put corrected x0 in the place of the predicted ones; the update is linear in them."""

@@ -1,7 +1,8 @@
-"""The fused step on a device: states in two buffers that change places, and nothing else moves until the end."""
+"""The fused step on a device: states in two buffers that change places, or all steps as one CUDA graph."""
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -9,12 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgesr.engines.base import Backend, Buffer, Engine
+from edgesr.engines.base import Backend, Buffer, Engine, Loop, LoopingEngine
 from edgesr.errors import ModelError
 from edgesr.schedule import COLUMNS
 from edgesr.types import Array, FloatArray
 
 _SHAPES_KEPT = 4
+_MOST_AT_ONCE = 64
+"""Steps in one graph; each adds all of the network's kernels to it."""
+_MOST_NOISE = 64 << 20
+"""Bytes of noise that are kept on the device at once."""
 _OF_THE_LOOP = ("state", "previous_x0", "noise", "row")
 
 
@@ -50,8 +55,40 @@ class Stepper:
     def __init__(self, step: StepEngine) -> None:
         self._step = step
         self._shapes: OrderedDict[tuple[int, ...], StepBuffers] = OrderedDict()
+        self._loops: OrderedDict[tuple[object, ...], Loop] = OrderedDict()
         self._buffers: StepBuffers | None = None
         self._now = 0
+
+    @property
+    def is_looping(self) -> bool:
+        """Whether ``walk`` can be used: the engine repeats a step by itself."""
+        return isinstance(self._step.engine, LoopingEngine)
+
+    def most_at_once(self, shape: tuple[int, ...], *, with_noise: bool) -> int:
+        """Return how many steps on states of ``shape`` one ``walk`` may take."""
+        size = math.prod(shape) * np.dtype(np.float32).itemsize
+        return max(1, min(_MOST_AT_ONCE, _MOST_NOISE // size)) if with_noise else _MOST_AT_ONCE
+
+    def walk(
+        self, state: Array, condition: Array | None, x0: Array, rows: Array, noises: Array | None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Take a step for each of ``rows`` and return the last states and x0, valid until the next walk.
+
+        ``noises`` is ``(steps, n, channels, h, w)``, None where no step adds any. What the host sends and gets is one
+        copy each.
+        """
+        step, inputs = self._step, self._step.engine.inputs
+        values = {"state": state, "previous_x0": x0, "row": rows}
+        values["noise"] = np.zeros_like(state) if noises is None else noises
+        if step.condition and condition is not None:
+            values[step.condition] = condition
+        values = {name: array for name, array in values.items() if name in inputs}
+        tables = tuple(name for name in ("row", "noise") if name in values and (name == "row" or noises is not None))
+        shapes = {name: array.shape[1:] if name in tables else array.shape for name, array in values.items()}
+        loop = self._loop(shapes, len(rows), tables)
+        with step.lock:
+            made = loop(values)
+        return made["next_state"], made["x0"]
 
     def load(self, state: Array, condition: Array | None, x0: Array | None = None) -> None:
         """Bring float32 states ``(n, channels, h, w)`` to the device, with their condition and their previous x0."""
@@ -102,6 +139,24 @@ class Stepper:
         if self._buffers is None:
             raise RuntimeError("load states first")
         return self._buffers
+
+    def _loop(self, shapes: Mapping[str, tuple[int, ...]], runs: int, tables: tuple[str, ...]) -> Loop:
+        key = (*shapes.items(), runs, tables)
+        if key not in self._loops:
+            engine = self._step.engine
+            assert isinstance(engine, LoopingEngine)
+            carried = {"next_state": "state", "x0": "previous_x0"}
+            self._loops[key] = engine.loop(
+                shapes,
+                dict.fromkeys(carried, shapes["state"]),
+                runs=runs,
+                tables=tables,
+                carried={output: name for output, name in carried.items() if name in shapes},
+            )
+            if len(self._loops) > _SHAPES_KEPT:
+                self._loops.popitem(last=False)[1].close()
+        self._loops.move_to_end(key)
+        return self._loops[key]
 
     def _for(self, shape: tuple[int, ...], condition: tuple[int, ...] | None) -> StepBuffers:
         if shape in self._shapes:

@@ -193,6 +193,10 @@ def cudaHostGetDevicePointer(fake: FakeCudart, out: Any, host: int | None, flags
 def cudaMemcpyAsync(
     fake: FakeCudart, target: int | None, source: int | None, size: int, kind: int, stream: int | None
 ) -> None:
+    if kind == 4 and size:
+        # cudaMemcpyDefault: every address says by itself where it lies.
+        kind = 2 * bool(fake.memory.find("device", source or 0, size))
+        kind += bool(fake.memory.find("device", target or 0, size))
     spaces = {0: ("host", "host"), 1: ("device", "host"), 2: ("host", "device"), 3: ("device", "device")}
     if kind not in spaces or not ((target and source) or not size):
         raise CudaFailureError(1)

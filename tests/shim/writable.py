@@ -2,7 +2,8 @@
 
     python -m tests.shim.fetch FOLDER && python -m tests.shim.writable FOLDER
 
-Writes tests/data/tensorrt_writable.json. A docstring does not tell a property that can be assigned from one that cannot.
+Writes tests/data/tensorrt_writable.json. A docstring does not tell a property that can be assigned from one that
+cannot.
 """
 
 from __future__ import annotations
