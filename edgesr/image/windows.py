@@ -39,7 +39,9 @@ def densities(grey: Float64) -> Float64 | None:
         return None
     windows = np.lib.stride_tricks.sliding_window_view(grey, (SIDE, SIDE))[:: SIDE // 2, :: SIDE // 2]
     rows, columns = windows.shape[:2]
-    chosen = np.unique(np.linspace(0, rows * columns - 1, _WINDOWS).round().astype(np.intp))
+    # No numpy.unique, which imports numpy.ma: 15 ms of a start.
+    places = np.linspace(0, rows * columns - 1, _WINDOWS).round().astype(np.intp)
+    chosen = places[np.diff(places, prepend=-1) > 0]
     cut = windows[chosen // columns, chosen % columns]
     hann = np.hanning(SIDE + 1)[:SIDE]
     taper = np.outer(hann, hann)
