@@ -9,21 +9,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from edgesr.bench.engine_layers import engine_layers
 from edgesr.bench.peaks import Peaks, measure_peaks
 from edgesr.bench.record import Row
 from edgesr.bench.subject import Subject
-from edgesr.bench.watched import WatchedBackend, WatchedEngine, part_names, reopened
+from edgesr.bench.watched import Open, WatchedBackend, WatchedEngine, part_names, reopened
 from edgesr.compile.fastest import FastestCpu
 from edgesr.compile.graph import Graph
 from edgesr.compile.operations import Operations, count_operations
+from edgesr.compile.runtime_trial import SECOND
 from edgesr.device import usable_cores
 from edgesr.engines.base import Backend
+from edgesr.engines.openvino import OpenVinoBackend
 from edgesr.engines.ort import OrtBackend
 from edgesr.engines.trt import TrtBackend
-from edgesr.engines.trt_profile import layer_times
 from edgesr.errors import BackendError
 from edgesr.pipelines.chain import Chain
-from edgesr.pipelines.diffusion import LatentDiffusion
 from edgesr.types import Array
 
 ROUNDS = 5
@@ -39,28 +40,33 @@ def measure_layers(subject: Subject, picture: Array, row: Row) -> dict[str, Any]
     # An engine is profiled by itself; the processor runs one picture for its shapes.
     pictures = 1 if is_engine else ROUNDS + 1
     with tempfile.TemporaryDirectory(prefix="edgesr-") as name:
-        watched = WatchedBackend(_device(subject.backend), subject.spec.threads, Path(name))
+        watched = WatchedBackend(*_profiled(subject), Path(name))
         with reopened(subject, watched) as pipeline:
             for _ in range(pictures):
                 pipeline(picture)
         networks = [network for network in watched.networks if network.runs]
         names = part_names(subject.pipeline)
         if is_engine:
-            layers = _of_tensorrt(subject)
+            layers = engine_layers(subject, picture, ROUNDS)
         else:
             layers = [layer for network in networks for layer in _layers(network, names, is_only=len(networks) == 1)]
     return {"layers": _sorted(layers), "roofline": _roofline(subject, networks, pictures, compute)}
 
 
-def _device(backend: Backend) -> str:
-    """Return the device of ONNX Runtime on which the operators are told apart, or counted."""
-    if isinstance(backend, TrtBackend):
-        return "cpu"
-    if backend.name not in ("onnxruntime:cpu", "auto:cpu") and not backend.name.startswith("onnxruntime:cuda"):
-        raise BackendError(
-            f"layers are told by ONNX Runtime and TensorRT, not by {backend.name}; choose one with --device"
-        )
-    return backend.name.removeprefix("onnxruntime:").replace("auto:", "")
+def _profiled(subject: Subject) -> tuple[Backend, Open]:
+    """Return a backend for buffers, and what opens the runtime that was timed on a network once more, profiling it."""
+    name, threads, taken = subject.backend.name, subject.spec.threads, subject.runtimes
+    device = name.removeprefix("onnxruntime:") if name.startswith("onnxruntime:cuda") else "cpu"
+    precision = name.removeprefix("openvino:cpu").removeprefix(":") or "fp32"
+
+    def open_profiled(path: Path, folder: Path) -> Backend:
+        if name.startswith("openvino"):
+            return OpenVinoBackend(threads=threads, precision=precision, profile=folder)
+        if taken.get(path) == SECOND:
+            return OpenVinoBackend(threads=threads, profile=folder)
+        return OrtBackend(device, threads=threads, profile=folder)
+
+    return OrtBackend(device, threads=threads), open_profiled
 
 
 def _layers(network: WatchedEngine, names: Mapping[Path, str], *, is_only: bool) -> list[dict[str, Any]]:
@@ -70,11 +76,11 @@ def _layers(network: WatchedEngine, names: Mapping[Path, str], *, is_only: bool)
 
 
 def read_profile(path: Path, pictures: int) -> list[dict[str, Any]]:
-    """Return the operators of ONNX Runtime's profile of so many equal pictures, milliseconds for each but the first."""
+    """Return the operators in the profile of so many equal pictures, milliseconds for each picture but the first."""
     try:
         events = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BackendError(f"ONNX Runtime's profile cannot be read: {error}") from None
+        raise BackendError(f"the profile of the runtime cannot be read: {error}") from None
     names = [str(event.get("name", "")) for event in events]
     skipped, run = names.count(_RUN) // pictures, 0
     found: dict[str, dict[str, Any]] = {}
@@ -85,22 +91,6 @@ def read_profile(path: Path, pictures: int) -> list[dict[str, Any]]:
             layer = found.setdefault(name, {"name": name.removesuffix(_KERNEL), "type": kind, "ms": 0.0})
             layer["ms"] += float(event.get("dur", 0)) / 1e3 / (pictures - 1)
     return list(found.values())
-
-
-def _of_tensorrt(subject: Subject) -> list[dict[str, Any]]:
-    backend = subject.backend
-    assert isinstance(backend, TrtBackend)
-    if not backend.engines:
-        raise BackendError("no engine is loaded")
-    if len(backend.engines) > 1 and isinstance(subject.pipeline, LatentDiffusion):
-        raise BackendError("TensorRT's profiler tells single runs, of which a diffusion has many; use --device cpu")
-    times = [(engine.path.stem[:8], layer_times(backend, engine, ROUNDS)) for engine in backend.engines]
-    is_only = len(times) == 1
-    return [
-        {"name": name if is_only else f"{engine}: {name}", "type": "", "ms": ms}
-        for engine, layers in times
-        for name, ms in layers.items()
-    ]
 
 
 def _sorted(layers: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
@@ -138,8 +128,9 @@ def _roofline(
     threads = min(subject.spec.threads or usable_cores(), usable_cores())
     backend = subject.backend
     if isinstance(backend, FastestCpu):
-        found["layers_by"] = f"ONNX Runtime; what was timed: {'; '.join(backend.picked)}"
-        backend = OrtBackend("cpu", threads=threads)
+        found["layers_by"] = f"the runtimes that were timed; {'; '.join(backend.picked)}"
+        only_openvino = set(subject.runtimes.values()) == {SECOND}
+        backend = OpenVinoBackend(threads=threads) if only_openvino else OrtBackend("cpu", threads=threads)
     peaks = measure_peaks(backend, threads)
     return {**found, **set_against(counted, peaks, compute_ms)}
 

@@ -18,6 +18,7 @@ from edgesr.bench.memory import MemoryWatch
 from edgesr.bench.pairs import PicturePair
 from edgesr.bench.spec import Spec
 from edgesr.bench.timing import Clock
+from edgesr.compile.fastest import FastestCpu
 from edgesr.engines.base import Backend
 from edgesr.engines.cuda import Device
 from edgesr.engines.cuda_timing import RunTimer
@@ -74,6 +75,19 @@ class Subject(AbstractContextManager["Subject"]):
     def backend(self) -> Backend:
         """The runtime of the network that makes the result."""
         return self.pipeline.labels.backend if isinstance(self.pipeline, Chain) else self.pipeline.backend
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """The runtimes of all networks, in the order in which they run."""
+        if isinstance(self.pipeline, Chain):
+            return tuple(dict.fromkeys((self.pipeline.restorer.backend, self.pipeline.labels.backend)))
+        return (self.pipeline.backend,)
+
+    @property
+    def runtimes(self) -> dict[Path, str]:
+        """What ``auto`` computed each network with on the CPU; empty where it did not choose."""
+        chosen = [backend.runtimes for backend in self.backends if isinstance(backend, FastestCpu)]
+        return {path: name for one in chosen for path, name in one.items()}
 
     @property
     def sha256(self) -> str:

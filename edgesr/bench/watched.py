@@ -1,17 +1,16 @@
-"""A model opened once more, so that ONNX Runtime tells the times of its operators and what each network is given."""
+"""A model opened once more, so that its runtime tells the times of its operators and what each network is given."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgesr.bench.subject import Subject
-from edgesr.engines.base import Buffer, Engine, TensorSpec
-from edgesr.engines.ort import OrtBackend
+from edgesr.engines.base import Backend, Buffer, Engine, TensorSpec
 from edgesr.model.package import ModelPackage
 from edgesr.pipelines.chain import Chain
 from edgesr.pipelines.diffusion import LatentDiffusion
@@ -23,14 +22,21 @@ Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 """Names and shapes of all inputs of one run."""
 
 
-class WatchedBackend:
-    """ONNX Runtime that profiles every network by itself, into folders below ``folder``, and counts its runs."""
+Open = Callable[[Path, Path], Backend]
+"""Return a backend that profiles, for a network and into a folder."""
 
-    def __init__(self, device: str, threads: int | None, folder: Path) -> None:
+
+class WatchedBackend:
+    """A runtime on the CPU or ONNX Runtime's CUDA provider that profiles every network and counts its runs.
+
+    Each network has a backend that ``open_profiled`` makes for it, with a folder of its own below ``folder``; buffers
+    are those of ``plain``.
+    """
+
+    def __init__(self, plain: Backend, open_profiled: Open, folder: Path) -> None:
         self.networks: list[WatchedEngine] = []
         """In the order in which they were loaded."""
-        self._device, self._threads, self._folder = device, threads, folder
-        self._plain = OrtBackend(device, threads=threads)
+        self._plain, self._open, self._folder = plain, open_profiled, folder
 
     @property
     def name(self) -> str:
@@ -46,8 +52,7 @@ class WatchedBackend:
         """Load a network whose runs are watched."""
         profile = self._folder / str(len(self.networks))
         profile.mkdir()
-        engine = OrtBackend(self._device, threads=self._threads, profile=profile).load(path)
-        self.networks.append(WatchedEngine(engine, path, profile))
+        self.networks.append(WatchedEngine(self._open(path, profile).load(path), path, profile))
         return self.networks[-1]
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Buffer:

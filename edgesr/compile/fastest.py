@@ -56,6 +56,11 @@ class FastestCpu:
         return tuple(dict.fromkeys(sentence for engine in self._engines for sentence in engine.picked))
 
     @property
+    def runtimes(self) -> dict[Path, str]:
+        """What each network was computed by at last, ``onnxruntime`` or ``openvino``."""
+        return {engine.path: engine.runtime for engine in self._engines}
+
+    @property
     def name(self) -> str:
         """``auto:cpu``: which runtime it is differs from network to network."""
         return "auto:cpu"
@@ -106,6 +111,9 @@ class FastestEngine:
         worth: float,
     ) -> None:
         self._open = open_engine
+        self.path = path
+        self.runtime = FIRST
+        """What the last run was computed by, ``onnxruntime`` or ``openvino``."""
         self._file_name = path.name
         self._kept = store.of(path)
         self._note = note
@@ -151,7 +159,7 @@ class FastestEngine:
         elif choice is not None and bucket not in self._used:
             self._tell_once(choice)
         name = choice.name if choice else self._nearest(bucket)
-        self._used[bucket] = choice
+        self._used[bucket], self.runtime = choice, name
         start = perf_counter()
         result = self._engine(name).run(inputs, outputs)
         if choice is None:

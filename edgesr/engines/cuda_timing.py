@@ -14,6 +14,11 @@ class RunTimer:
     def __init__(self) -> None:
         self._pairs: list[tuple[Event, Event]] = []
 
+    @property
+    def runs(self) -> int:
+        """Number of runs since the last call of ``take``."""
+        return len(self._pairs)
+
     @contextmanager
     def around(self, stream: Stream) -> Iterator[None]:
         """Time what the block enqueues on ``stream``; what it waits for was enqueued before and does not count."""

@@ -14,6 +14,7 @@ from edgesr.device import usable_cores
 from edgesr.engines.base import Buffer, TensorSpec
 from edgesr.engines.checks import check_tensors
 from edgesr.engines.openvino_graph import read_network, specs_of
+from edgesr.engines.openvino_profile import KernelTimes
 from edgesr.engines.ort_buffers import HostBuffer
 from edgesr.errors import BackendError, EdgesrError, ModelError, OutOfMemoryError
 
@@ -30,10 +31,11 @@ class OpenVinoBackend:
 
     ``precision`` is that of the kernels: ``"fp32"``, or ``"bf16"`` where the processor has units for it; OpenVINO's own
     default is the fastest and differs between processors. ``threads`` is the number of CPU threads inside one run, all
-    usable cores when None and never more.
+    usable cores when None and never more. ``profile`` is a folder into which each engine writes the times of its
+    kernels, as JSON in the form of ONNX Runtime's, when it is closed.
     """
 
-    def __init__(self, *, threads: int | None = None, precision: str = "fp32") -> None:
+    def __init__(self, *, threads: int | None = None, precision: str = "fp32", profile: Path | None = None) -> None:
         if precision not in PRECISIONS:
             raise BackendError(f"OpenVINO has no precision {precision!r} here; use {' or '.join(PRECISIONS)}")
         if threads is not None and threads < 1:
@@ -56,7 +58,9 @@ class OpenVinoBackend:
             "INFERENCE_NUM_THREADS": str(min(threads or usable_cores(), usable_cores())),
             # Pinned threads of two processes would share cores while others idle.
             "ENABLE_CPU_PINNING": "NO",
+            "PERF_COUNT": "NO" if profile is None else "YES",
         }
+        self._profile = profile
 
     @property
     def name(self) -> str:
@@ -72,7 +76,8 @@ class OpenVinoBackend:
         """Open an ONNX file; external data is read from the file's own folder."""
         try:
             model = read_network(self._openvino, path)
-            return OpenVinoEngine(self._core, model, self._options, path.name)
+            profile = None if self._profile is None else KernelTimes(self._profile / f"{path.stem}.json")
+            return OpenVinoEngine(self._core, model, self._options, path.name, profile)
         except EdgesrError:
             raise
         except Exception as error:
@@ -99,11 +104,14 @@ class OpenVinoEngine:
     only where they run more than once.
     """
 
-    def __init__(self, core: Any, model: Any, options: Mapping[str, str], file_name: str) -> None:
+    def __init__(
+        self, core: Any, model: Any, options: Mapping[str, str], file_name: str, profile: KernelTimes | None = None
+    ) -> None:
         self._core = core
         self._model: Any = model
         self._options = dict(options)
         self._file_name = file_name
+        self._profile = profile
         self._inputs, self._outputs = specs_of(model, file_name)
         self._is_static = not any(-1 in spec.shape for spec in self._inputs.values())
         self._any_shape = self._compile(model)
@@ -131,6 +139,8 @@ class OpenVinoEngine:
         try:
             request = self._request(inputs, outputs or {})
             request.infer(share_outputs=True)
+            if self._profile is not None:
+                self._profile.add(request.get_profiling_info())
             if outputs is None:
                 names = enumerate(self._outputs)
                 return {name: HostBuffer(np.array(request.get_output_tensor(i).data)) for i, name in names}
@@ -144,7 +154,9 @@ class OpenVinoEngine:
         return outputs
 
     def close(self) -> None:
-        """Free the compiled networks."""
+        """Free the compiled networks, and write the profile where one was asked for."""
+        if self._profile is not None and self._model is not None:
+            self._profile.write()
         self._requests.clear()
         self._fixed.clear()
         self._any_shape = self._model = None

@@ -8,10 +8,15 @@ from edgesr.bench.peaks import Peaks
 from edgesr.bench.spec import Spec
 from edgesr.bench.subject import open_subject
 from edgesr.cli.bench_layers import layer_lines
+from edgesr.compile.choices import Choice
+from edgesr.compile.fastest import FastestCpu
 from tests.bench.label_data import classifier, segmenter
 from tests.bench.records import document, row
+from tests.pipelines.diffusion_packages import SCHEDULE
 from tests.pipelines.diffusion_packages import package as diffusion
-from tests.pipelines.test_tensorrt import make_package
+from tests.pipelines.test_tensorrt import Machine, make_package, one_machine
+
+__all__ = ["one_machine"]
 
 
 @pytest.fixture
@@ -19,10 +24,11 @@ def layers(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("edgesr.bench.layers.measure_peaks", lambda backend, threads: Peaks(1e9, 1e9))
 
-    def measure(model, side, channels, **values):
+    def measure(model, side, channels, device="cpu", **values):
         picture = np.full((side, side, channels), 90, np.uint8)
-        with open_subject(Spec(str(model), device="cpu", threads=1, **values), tmp_path) as subject:
+        with open_subject(Spec(str(model), device=device, threads=1, **values), tmp_path) as subject:
             subject.use([picture])
+            subject.run(0)
             return measure_layers(subject, picture, row())
 
     return measure
@@ -56,3 +62,42 @@ def test_every_step_of_a_diffusion_counts(layers, tmp_path):
     # Encoder, steps and decoder, or with the encoder and decoder once more for a projection: only steps differ.
     assert many["roofline"]["runs_per_picture"] - few["roofline"]["runs_per_picture"] == 2
     assert many["roofline"]["operations"] > few["roofline"]["operations"]
+
+
+def test_openvinos_kernels_are_told_network_by_network(layers, tmp_path):
+    pytest.importorskip("openvino", reason="OpenVINO is not installed: pip install 'edgesr[openvino]'")
+    found = layers(diffusion(tmp_path), 8, 1, device="openvino", steps=3)
+    assert {layer["name"].partition(": ")[0] for layer in found["layers"]} == {"encoder", "step", "decoder"}
+    assert "Convolution" in {layer["type"] for layer in found["layers"]}
+    assert sum(layer["share"] for layer in found["layers"]) == pytest.approx(1)
+
+
+def test_auto_tells_the_layers_of_the_runtime_that_it_timed(layers, tmp_path, monkeypatch):
+    pytest.importorskip("openvino", reason="OpenVINO is not installed: pip install 'edgesr[openvino]'")
+    choice = Choice("openvino", {"onnxruntime": 2.0, "openvino": 1.0}, 0.0, None)
+    monkeypatch.setattr("edgesr.compile.fastest.compare_runtimes", lambda first, second, note: choice)
+    monkeypatch.setitem(FastestCpu.__init__.__kwdefaults__, "worth", 0.0)
+    found = layers(make_package(tmp_path), 16, 1, device="auto")
+    assert "Convolution" in {layer["type"] for layer in found["layers"]}  # ONNX Runtime calls it Conv
+    assert "auto takes OpenVINO" in found["roofline"]["layers_by"]
+
+
+def test_every_engine_of_a_diffusion_is_profiled_and_counts_as_often_as_it_runs(layers, tmp_path, one_machine: Machine):
+    made = diffusion(tmp_path, schedule=SCHEDULE | {"num_inference_steps": 9})
+    few, many = (layers(made, 8, 1, device="tensorrt", steps=steps) for steps in (9, 18))
+
+    def total(found, part):
+        return sum(layer["ms"] for layer in found["layers"] if layer["name"].startswith(f"tiny-diffusion ({part}): "))
+
+    for part in ("encoder", "step", "decoder"):
+        assert total(many, part) > 0
+    # The double reports the same time for a layer in every run.
+    assert total(many, "step") / total(few, "step") == pytest.approx(18 / 9)
+    assert total(many, "decoder") == pytest.approx(total(few, "decoder"))
+    assert sum(layer["share"] for layer in many["layers"]) == pytest.approx(1)
+
+
+def test_the_one_engine_of_a_diffusion_of_few_steps_needs_no_name(layers, tmp_path, one_machine: Machine):
+    found = layers(diffusion(tmp_path), 8, 1, device="tensorrt")
+    assert found["layers"]
+    assert not any(": " in layer["name"] for layer in found["layers"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -117,3 +118,25 @@ def test_a_run_loads_no_telemetry_and_leaves_the_import_of_others_alone(tmp_path
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_profile_holds_the_kernels_of_every_run_once_the_engine_is_closed(tmp_path):
+    backend = OpenVinoBackend(threads=1, profile=tmp_path)
+    engine = backend.load(networks.convolution_x(tmp_path / "n.onnx", channels=3))
+    for _ in range(3):
+        run(engine, backend, image=np.zeros((1, 3, 16, 20), np.float32))
+    assert not (tmp_path / "n.json").exists()
+    engine.close()
+    engine.close()
+    events = json.loads((tmp_path / "n.json").read_text())
+    assert [event["name"] for event in events].count("model_run") == 3
+    kernels = [event for event in events if event.get("cat") == "Node"]
+    assert "Convolution" in {event["args"]["op_name"] for event in kernels}
+    assert all(event["dur"] >= 0 for event in kernels)
+
+
+def test_a_profile_that_cannot_be_written_says_so(tmp_path):
+    backend = OpenVinoBackend(threads=1, profile=tmp_path / "absent")
+    engine = backend.load(networks.convolution_x(tmp_path / "n.onnx", channels=3))
+    with pytest.raises(BackendError, match=r"n\.json: OpenVINO's profile cannot be written: No such file"):
+        engine.close()
