@@ -70,7 +70,7 @@ def build_plan(
         if serialized is None:
             raise BuildError(f"{onnx_path.name}: {build.said('no engine was built')}{_if_locked(options, timings)}")
         if file is not None and not options.locked:
-            file.merge(build.config)
+            notes += _kept(file, build.config, options)
         warnings = tuple(dict.fromkeys(" ".join(line.text.split()) for line in lines))
     return BuiltPlan(bytes(memoryview(serialized)), warnings, tuple(notes))
 
@@ -196,6 +196,18 @@ class _Build:
             optimization.set_shape(name, shapes.least, shapes.best, shapes.most)
         if self.config.add_optimization_profile(optimization) < 0:
             raise BuildError(f"{self._name}: {self.said('the shapes were refused')}")
+
+
+def _kept(file: TimingFile, config: Any, options: BuildOptions) -> list[str]:
+    """Keep the timings of a finished build; where nothing but them is lost, say so in place of losing the engine."""
+    try:
+        file.merge(config)
+    except OSError as error:
+        why = f"{file.path}: the timings cannot be written: {error.strerror or error}"
+        if options.locked is not None:
+            raise BuildError(f"{why}; --locked needs them") from None
+        return [f"{why}; the next build measures all kernels again"]
+    return []
 
 
 def _if_locked(options: BuildOptions, timings: Path | None) -> str:

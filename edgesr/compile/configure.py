@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from edgesr.compile.recipe import BuildOptions, Limits, Survey
-from edgesr.engines.trt_api import TensorRt
+from edgesr.engines.trt_api import TensorRt, require_core
 from edgesr.errors import BackendError, BuildError
 
 _ALWAYS_TYPED_FROM = (11,)
@@ -87,10 +87,7 @@ def survey(network: Any, config: Any, options: BuildOptions) -> Survey:
 
 
 def _choose_accelerator(api: TensorRt, builder: Any, config: Any, core: int) -> None:
-    cores = int(builder.num_DLA_cores)
-    if core >= cores:
-        has = f"{cores} DLA core{'s' * (cores > 1)}, counted from 0" if cores else "no DLA that TensorRT can use"
-        raise BackendError(f"this machine has {has}; --dla {core} cannot be built, leave it out to use the GPU")
+    require_core(core, int(builder.num_DLA_cores))
     config.default_device_type = api.trt.DeviceType.DLA
     config.DLA_core = core
     config.set_flag(api.trt.BuilderFlag.GPU_FALLBACK)

@@ -39,8 +39,7 @@ def inspect_plan(api: TensorRt, plan: bytes, *, host_code: bool = False) -> Laye
     ``host_code`` allows the code for the CPU that version-compatible plans bring.
     """
     with api.log.collect() as lines:
-        runtime = api.runtime()
-        runtime.engine_host_code_allowed = host_code
+        runtime = api.runtime(host_code=host_code)
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
             raise BuildError(f"TensorRT {api.version_text} cannot load what it just built: {lines.reason()}")

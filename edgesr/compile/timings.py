@@ -18,10 +18,14 @@ class TimingFile:
 
     def load(self, config: Any, lines: Lines) -> str:
         """Give the timings to a build; return a sentence where they were of no use, else an empty text."""
-        content = self.path.read_bytes() if self.path.is_file() else b""
+        unreadable = ""
+        try:
+            content = self.path.read_bytes() if self.path.is_file() else b""
+        except OSError as error:
+            content, unreadable = b"", f"the timing cache cannot be read ({error.strerror or error}) and is not used"
         timing = config.create_timing_cache(content)
         if timing is not None and config.set_timing_cache(timing, False):
-            return ""
+            return unreadable
         # The refusal is in the log as an error; it is no reason of what follows.
         lines.clear()
         timing = config.create_timing_cache(b"")

@@ -1,7 +1,8 @@
-"""The first bytes of a TensorRT plan file, readable without TensorRT."""
+"""What is known of a TensorRT plan file without TensorRT: its first bytes, and the record beside it."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,3 +61,12 @@ def read_plan_header(path: Path) -> PlanHeader:
     if serialization != 0:
         raise ModelError(f"{path.name} is a plan of serialization version {serialization}, edgesr knows version 0")
     return PlanHeader(tuple(head[_LIBRARY_VERSION]))
+
+
+def recorded_core(path: Path) -> int | None:
+    """Return the DLA core that a plan was built for, as the record beside it says; None where it tells of none."""
+    try:
+        core = json.loads(path.with_suffix(".json").read_text("utf-8"))["facts"]["options"]["dla_core"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return core if isinstance(core, int) and core >= 0 else None

@@ -17,7 +17,7 @@ from edgesr.engines.cuda_memory import Copies, DeviceBuffer, ForeignBuffer, Mapp
 from edgesr.engines.cuda_probe import Allocate, is_mapped_faster
 from edgesr.engines.cudart import CudaRuntime
 from edgesr.engines.messages import explain
-from edgesr.engines.plan import read_plan_header
+from edgesr.engines.plan import read_plan_header, recorded_core
 from edgesr.engines.trt_api import TensorRt
 from edgesr.engines.trt_engine import TrtEngine
 from edgesr.engines.trt_memory import ActivationMemory
@@ -57,9 +57,9 @@ class TrtBackend:
         self._stream = (
             Stream(self._cuda, self._device) if stream is None else Stream.from_handle(self._cuda, stream, self._device)
         )
-        self._runtime: Any = self._api.runtime()
-        self._runtime.engine_host_code_allowed = host_code
         self._host_code = host_code
+        # By the core of the accelerator, None for engines of the GPU; an engine needs its runtime as long as it lives.
+        self._runtimes: dict[int | None, Any] = {None: self._api.runtime(host_code=host_code)}
         self._graphs = graphs
         self._buffer_type: type[MappedBuffer] | type[DeviceBuffer] = MappedBuffer if is_mapped else DeviceBuffer
         self._is_memory_chosen = is_mapped is not None
@@ -120,7 +120,7 @@ class TrtBackend:
             )
         with self._lock:
             self._device.activate()
-            engine = self._deserialize(path)
+            engine = self.deserialize(path)
             loaded = TrtEngine(
                 self._api,
                 engine,
@@ -135,6 +135,29 @@ class TrtBackend:
                 self._is_memory_chosen = True
                 self._buffer_type = self._faster_memory(loaded)
         return loaded
+
+    def deserialize(self, path: Path) -> Any:
+        """Return the ``trt.ICudaEngine`` of a plan file, to be used no longer than this backend.
+
+        A plan for the accelerator goes to the core that the record beside it names.
+        """
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"cannot read {path.name}: {error.strerror or error}") from None
+        core = recorded_core(path)
+        if core not in self._runtimes:
+            self._runtimes[core] = self._api.runtime(host_code=self._host_code, dla_core=core)
+        runtime = self._runtimes[core]
+        with self._api.log.collect() as lines:
+            engine = runtime.deserialize_cuda_engine(content)
+        if engine is None:
+            reason = explain(lines.reason())
+            raise StaleEngineError(
+                f"TensorRT {self._api.version_text} cannot load {path.name} ({len(content)} bytes): {reason}; "
+                "it is damaged or of another GPU: build it again with `edgesr build`"
+            )
+        return engine
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Buffer:
         """Allocate device memory, or mapped host memory, ordered on this backend's stream."""
@@ -156,13 +179,13 @@ class TrtBackend:
             for loaded in list(self._engines):
                 loaded.close()
             self._activations.close()
-            self._runtime = None
+            self._runtimes.clear()
             for stream in (*(self._copies or ()), self._stream):
                 stream.drain()
                 stream.close()
 
     def _require_open(self) -> None:
-        if self._runtime is None:
+        if not self._runtimes:
             raise BackendError("the TensorRT backend is closed; open a new one")
 
     def _faster_memory(self, loaded: TrtEngine) -> type[MappedBuffer] | type[DeviceBuffer]:
@@ -171,21 +194,6 @@ class TrtBackend:
         except BackendError:
             # No room for the trial, or outputs of unknown size; the runs themselves will tell.
             return DeviceBuffer
-
-    def _deserialize(self, path: Path) -> Any:
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise ModelError(f"cannot read {path.name}: {error.strerror or error}") from None
-        with self._api.log.collect() as lines:
-            engine = self._runtime.deserialize_cuda_engine(content)
-        if engine is None:
-            reason = explain(lines.reason())
-            raise StaleEngineError(
-                f"TensorRT {self._api.version_text} cannot load {path.name} ({len(content)} bytes): {reason}; "
-                "it is damaged or of another GPU: build it again with `edgesr build`"
-            )
-        return engine
 
 
 def _frames(loaded: TrtEngine, allocate: Allocate) -> Callable[[], object]:

@@ -161,15 +161,32 @@ class TensorRt:
             )
         return np.dtype(DTYPES[member.name])
 
-    def runtime(self) -> Any:
-        """Make a ``trt.Runtime``; raise BackendError where no GPU answers."""
+    def runtime(self, *, host_code: bool = False, dla_core: int | None = None) -> Any:
+        """Make a ``trt.Runtime``; raise BackendError where no GPU answers, or the accelerator has no such core.
+
+        ``host_code`` allows the code for the CPU that version-compatible plans bring. A plan for the accelerator runs
+        on the core of the runtime that loads it, whichever it was built for, and on core 0 without a word.
+        """
         with self.log.collect() as lines:
             try:
                 runtime = self.trt.Runtime(self.log.logger)
             except (TypeError, RuntimeError) as error:
                 reason = explain(f"{lines.reason()} ({error})")
                 raise BackendError(f"TensorRT {self.version_text} does not start: {reason}") from None
+        runtime.engine_host_code_allowed = host_code
+        if dla_core is not None:
+            require_core(dla_core, runtime.num_DLA_cores)
+            runtime.DLA_core = dla_core
         return runtime
+
+
+def require_core(core: int, cores: int) -> None:
+    """Raise BackendError where the deep learning accelerator has no such core."""
+    if core >= cores:
+        has = f"{cores} DLA core{'s' * (cores > 1)}, counted from 0" if cores else "no DLA that TensorRT can use"
+        raise BackendError(
+            f"this machine has {has}, and DLA core {core} is asked for; build without --dla to use the GPU"
+        )
 
 
 def _make_logger(trt: Any, receive: Callable[[str, str], None]) -> Any:

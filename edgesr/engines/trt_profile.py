@@ -19,9 +19,8 @@ def layer_times(backend: TrtBackend, loaded: TrtEngine, rounds: int) -> dict[str
     """
     api = backend.tensorrt
     # Loaded once more: before 10.0 two contexts of an engine may not share a profile.
-    runtime = api.runtime()
-    engine = runtime.deserialize_cuda_engine(loaded.path.read_bytes())
-    native = engine.create_execution_context() if engine is not None else None
+    engine = backend.deserialize(loaded.path)
+    native = engine.create_execution_context()
     if native is None:
         raise BackendError(f"{loaded.path.name} cannot be loaded once more to be profiled; free device memory")
     best = {name: shapes[1] for name, shapes in loaded.profiles[0].items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import random
 import signal
@@ -9,7 +10,9 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -84,6 +87,31 @@ def test_a_build_keeps_what_others_measured_in_the_meantime(double, api, network
     assert merged["other"] == 7.0
     assert merged[first] == 9.0
     assert set(merged) == {"other", *entries(tmp_path / "mine")}
+
+
+def test_a_build_whose_timings_cannot_be_kept_is_not_lost(api, network, tmp_path):
+    (tmp_path / "full").touch()
+    timings = tmp_path / "full" / "t.timings"
+    built = build_plan(api, network, OPTIONS, timings=timings)
+    assert built.plan
+    assert any("t.timings: the timings cannot be written: " in note for note in built.notes)
+    if api.version >= (10, 13):
+        with pytest.raises(BuildError, match=r"the timings cannot be written: .*; --locked needs them"):
+            build_plan(api, network, replace(OPTIONS, locked=""), timings=timings)
+
+
+def test_timings_that_cannot_be_read_are_left_alone(api, network, tmp_path, monkeypatch):
+    timings = tmp_path / "t.timings"
+    build_plan(api, network, OPTIONS, timings=timings)
+    kept, read = timings.read_bytes(), Path.read_bytes
+    no_entry = PermissionError(errno.EACCES, "Permission denied")
+    denied = MagicMock(side_effect=no_entry)
+    monkeypatch.setattr(Path, "read_bytes", lambda path: denied() if path == timings else read(path))
+    built = build_plan(api, network, OPTIONS, timings=timings)
+    assert built.notes[0] == "the timing cache cannot be read (Permission denied) and is not used"
+    assert "the timings cannot be written: Permission denied" in built.notes[1]
+    monkeypatch.undo()
+    assert timings.read_bytes() == kept
 
 
 def test_builds_at_the_same_time_lose_no_timing(double, api, network, tmp_path):

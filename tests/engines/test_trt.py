@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import sys
 import threading
 import time
@@ -109,6 +110,21 @@ def test_a_version_compatible_plan_needs_trust_and_then_runs(tmp_path):
     x = random(1, 2, 4, 4)
     np.testing.assert_allclose(run_affine(trusting, trusting.load(plan), x), x + 0.5, rtol=1e-6)
     trusting.check()
+
+
+def test_an_engine_for_the_accelerator_goes_to_its_core(backend, tmp_path):
+    plan = affine_plan(backend, tmp_path)
+    record = {"facts": {"options": {"dla_core": 1}}}
+    plan.with_suffix(".json").write_text(json.dumps(record))
+    with pytest.raises(BackendError, match=r"has no DLA that TensorRT can use, and DLA core 1 was asked for"):
+        backend.load(plan)
+    backend.double.faults["dla_cores"] = 2
+    x = random(1, 2, 4, 4)
+    np.testing.assert_allclose(run_affine(backend, backend.load(plan), x), x + 0.5, rtol=1e-6)
+    for other in ("{", "[]", '{"facts": {"options": {"dla_core": null}}}'):
+        plan.with_suffix(".json").write_text(other)
+        backend.load(plan)
+    assert backend.double.loaded_on == [1, -1, -1, -1]
 
 
 def test_a_context_that_tensorrt_refuses_is_explained(backend, tmp_path):

@@ -115,6 +115,7 @@ class Tensorrt:
         self.version = library_version(version)
         self.faults: dict[str, Any] = {}
         self.tactics_timed = 0
+        self.loaded_on: list[int] = []
         self.unsupported = UNSUPPORTED[self.version[0]]
         self.logger: Any = None
         constructors: dict[str, Callable[..., Any]] = {

@@ -30,7 +30,7 @@ class Runtime:
         self.engine_host_code_allowed = False
         self.max_threads = 1
         self.DLA_core = -1
-        self.num_DLA_cores = 0
+        self.num_DLA_cores = library.faults.get("dla_cores", 0)
         self.temporary_directory = ""
         self.error_recorder = None
 
@@ -46,6 +46,7 @@ class Runtime:
         if isinstance(found, str):
             library.say("ERROR", f"IRuntime::deserializeCudaEngine: {found}")
             return None
+        library.loaded_on.append(self.DLA_core)
         return library.bindings.make("ICudaEngine", Engine(library, found, self))
 
 

@@ -89,6 +89,7 @@ class BoundTensorrt(Tensorrt):
         self.version = library_version(shim.version)
         self.faults: dict[str, Any] = {}
         self.tactics_timed = 0
+        self.loaded_on: list[int] = []
         self.unsupported = UNSUPPORTED[self.version[0]]
         self.logger: Any = None
         self.made_for = [shim.version, self.machine.compute_capability]
