@@ -185,7 +185,7 @@ def require_core(core: int, cores: int) -> None:
     if core >= cores:
         has = f"{cores} DLA core{'s' * (cores > 1)}, counted from 0" if cores else "no DLA that TensorRT can use"
         raise BackendError(
-            f"this machine has {has}, and DLA core {core} is asked for; build without --dla to use the GPU"
+            f"this machine has {has}, and DLA core {core} was asked for; build without --dla to use the GPU"
         )
 
 
