@@ -13,22 +13,21 @@ class RunTimer:
 
     def __init__(self) -> None:
         self._pairs: list[tuple[Event, Event]] = []
-
-    @property
-    def runs(self) -> int:
-        """Number of runs since the last call of ``take``."""
-        return len(self._pairs)
+        self.runs = 0
+        """Since the last call of ``take``."""
 
     @contextmanager
-    def around(self, stream: Stream) -> Iterator[None]:
-        """Time what the block enqueues on ``stream``; what it waits for was enqueued before and does not count."""
+    def around(self, stream: Stream, runs: int = 1) -> Iterator[None]:
+        """Time ``runs`` that the block enqueues on ``stream``; what it waits for came before and does not count."""
         start = stream.record(timing=True)
         yield
         self._pairs.append((start, stream.record(timing=True)))
+        self.runs += runs
 
     def take(self) -> float:
         """Wait for the runs since the last call and return their milliseconds on the device, summed."""
         pairs, self._pairs = self._pairs, []
+        self.runs = 0
         total = 0.0
         for start, stop in pairs:
             total += stop - start

@@ -89,10 +89,12 @@ class TrtEngine:
         outputs: Mapping[str, Buffer] | None = None,
         *,
         work: Work = Context.enqueue,
+        runs: int = 1,
     ) -> Mapping[str, Buffer]:
         """Enqueue one run; see Engine.run. Safe from any thread.
 
-        ``work`` enqueues runs of the context and what goes between them, always the same on the same buffers.
+        ``work`` enqueues so many ``runs`` of the context and what goes between them, always the same on the same
+        buffers.
         """
         with self._lock:
             if self._is_closed:
@@ -106,7 +108,7 @@ class TrtEngine:
             if context.key != key or context.generation != self._activations.generation:
                 self._set_up(context, inputs, outputs)
                 context.key = key if outputs is not None else None
-            with nullcontext() if self.timer is None else self.timer.around(self._stream):
+            with nullcontext() if self.timer is None else self.timer.around(self._stream, runs):
                 self._execute(context, work)
             written = context.take_outputs() if outputs is None else outputs
             context.mark(inputs, written, self._stream)

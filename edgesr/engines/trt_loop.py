@@ -63,7 +63,7 @@ class TrtLoop:
     def __call__(self, values: Mapping[str, Array]) -> dict[str, Array]:
         """Run; see Loop."""
         self._given.upload(values)
-        self._loaded.run(self._inputs, self._made.parts, work=self._enqueue)
+        self._loaded.run(self._inputs, self._made.parts, work=self._enqueue, runs=self.runs)
         return self._made.download()
 
     def close(self) -> None:
