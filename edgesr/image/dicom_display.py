@@ -19,8 +19,12 @@ class LookUp:
     entries: Array
 
     def __call__(self, values: Array) -> Array:
-        """Return the entries for values, those outside taking the first or the last entry."""
-        places = np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1).astype(np.int64)
+        """Return the entries for values, those outside taking the first or the last entry.
+
+        A first value that was written unsigned, as many files do, is negative where values are.
+        """
+        first = self.first - 65536 if self.first > 32767 and values.min() < 0 else self.first
+        places = np.clip(np.rint(values) - first, 0, len(self.entries) - 1).astype(np.int64)
         return np.asarray(self.entries[places], np.float64)
 
 

@@ -100,6 +100,11 @@ def _check_stored(dataset: Dataset) -> tuple[int, str]:
         raise InputError(f"the DICOM file declares {samples} samples of {photometric}; the file is damaged")
     if not 1 <= bits <= 16 or _number(dataset, "BitsAllocated") not in (1, 8, 16):
         raise InputError(f"a DICOM file with {bits} stored bits is not supported; export it with 8 to 16 bits")
+    high = _number(dataset, "HighBit", bits - 1)
+    if high != bits - 1 and not dataset.file_meta.TransferSyntaxUID.is_compressed:
+        raise InputError(
+            f"the DICOM file keeps {bits} stored bits below bit {high}; export it with high bit {bits - 1}"
+        )
     return bits, photometric
 
 
@@ -130,7 +135,7 @@ def _display(dataset: Dataset, number: int, bits: int, photometric: str) -> Disp
         bits=bits,
         is_signed=_number(dataset, "PixelRepresentation", 0) == 1,
         is_inverted=photometric == "MONOCHROME1",
-        slope=_finite(modality.get("RescaleSlope"), 1.0),
+        slope=_slope(modality),
         intercept=_finite(modality.get("RescaleIntercept"), 0.0),
         modality=_look_up(modality.get("ModalityLUTSequence")),
         voi=_look_up(voi.get("VOILUTSequence")),
@@ -166,6 +171,13 @@ def _first(value: Any) -> Any:
     if value is None or value == "":
         return None
     return value[0] if hasattr(value, "__iter__") and not isinstance(value, str) else value
+
+
+def _slope(modality: Any) -> float:
+    slope = _finite(modality.get("RescaleSlope"), 1.0)
+    if slope == 0:
+        raise InputError("the DICOM rescale slope is 0, which makes all pixels equal; correct it or export it again")
+    return slope
 
 
 def _finite(value: Any, default: float) -> float:

@@ -95,6 +95,16 @@ def cmyk_to_rgb(cmyk: Array, icc: bytes | None) -> Array:
     return _pixels(_cmyk_to_rgb(Image.frombytes("CMYK", (width, height), np.ascontiguousarray(cmyk).tobytes()), icc))
 
 
+def ycbcr_to_rgb(ycbcr: Array) -> Array:
+    """Convert uint8 ``(H, W, 3)`` full-range YCbCr of BT.601, as JPEG's, to RGB."""
+    _require()
+    from PIL import Image
+
+    height, width, _ = ycbcr.shape
+    image = Image.frombytes("YCbCr", (width, height), np.ascontiguousarray(ycbcr).tobytes())
+    return _pixels(image.convert("RGB"))
+
+
 def decode_tiff_strip(data: bytes, compression: int, width: int, height: int) -> bytes:
     """Return the bytes of one strip that libtiff can decompress: a well-formed single-strip TIFF, 8-bit grey."""
     _require()

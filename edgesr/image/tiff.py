@@ -17,8 +17,9 @@ from edgesr.image.convert import is_grey
 from edgesr.image.ifd import Entry, Header, ReadAt, parse_directory, parse_header
 from edgesr.image.picture import Metadata, Picture
 from edgesr.image.source import check_size
+from edgesr.image.tiff_codec import JPEG
 from edgesr.image.tiff_exif import join_exif
-from edgesr.image.tiff_page import CMYK, MINISWHITE, PALETTE, Page, parse_page, read_samples
+from edgesr.image.tiff_page import CMYK, MINISWHITE, PALETTE, YCBCR, Page, parse_page, read_samples
 from edgesr.types import Array
 
 MAX_PAGES = 1 << 16
@@ -92,6 +93,10 @@ def _interpret(samples: Array, page: Page, profile: bytes | None) -> Array:
     if page.photometric == CMYK:
         eight = samples if full == 255 else (samples >> 8).astype(np.uint8)
         return pillow.cmyk_to_rgb(eight, profile)
+    if page.photometric == YCBCR and (page.codec.compression != JPEG or page.is_planar):
+        return pillow.ycbcr_to_rgb(samples)
+    if page.may_be_padding and not samples[:, :, -1].any():
+        return np.ascontiguousarray(samples[:, :, :-1])
     return _straight(samples, full) if page.is_premultiplied else samples
 
 

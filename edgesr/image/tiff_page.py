@@ -30,6 +30,8 @@ class Page:
     photometric: int
     is_planar: bool
     is_premultiplied: bool
+    may_be_padding: bool
+    """Whether the last sample is of a kind that the file does not name."""
     predictor: int
     order: str
     codec: Codec
@@ -65,6 +67,8 @@ def parse_page(entries: dict[int, Entry], order: str) -> Page:
         raise InputError("the TIFF channels differ in their bits; save it with the same 8 or 16 bits for each channel")
     depth, sample_format = bits.pop(), formats.pop()
     _check_samples(photometric, samples, depth, sample_format)
+    if photometric == YCBCR and compression != JPEG and (depth != 8 or numbers(530, [2, 2]) != [1, 1]):
+        raise InputError("a TIFF of YCbCr colours with fewer of them than pixels or more than 8 bits; save it as RGB")
     tiled = 322 in entries
     segment_width = numbers(322)[0] if tiled else width
     segment_height = numbers(323)[0] if tiled else min(numbers(278, [height])[0], height)
@@ -82,6 +86,7 @@ def parse_page(entries: dict[int, Entry], order: str) -> Page:
         photometric=photometric,
         is_planar=numbers(284, [1])[0] == 2 and samples > 1,
         is_premultiplied=samples > colours and extra[:1] == [1],
+        may_be_padding=samples > colours and extra[:1] == [0],
         predictor=numbers(317, [NO_PREDICTOR])[0],
         order=order,
         codec=Codec(compression, options, numbers(266, [1])[0] == 2, tables, photometric == YCBCR),

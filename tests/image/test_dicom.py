@@ -125,6 +125,18 @@ def test_look_up_tables_are_followed(tmp_path):
     )
 
 
+@pytest.mark.parametrize("changes", [{"PixelRepresentation": 1}, {"RescaleSlope": "1", "RescaleIntercept": "-2048"}])
+def test_a_negative_first_value_of_a_look_up_table_may_be_written_unsigned(tmp_path, changes):
+    """PS3.3 C.11.2.1.1 makes it signed; many files say US nevertheless, so -2048 reads as 63488."""
+    table = Dataset()
+    table.add_new(0x00283002, "US", [4096, 65536 - 2048, 12])
+    table.LUTData = (np.arange(4096) ** 2 >> 12).astype(np.uint16).tobytes()
+    stored = ramp(signed="PixelRepresentation" in changes)
+    made = dataset(stored, VOILUTSequence=Sequence([table]), **changes)
+    expected = np.rint((ramp().astype(int) ** 2 >> 12) * 65535 / 4095)
+    np.testing.assert_array_equal(read(saved(made, tmp_path)).pixels[:, :, 0], expected)
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -349,6 +361,8 @@ def test_a_source_whose_values_cannot_be_written_again_is_refused_before_the_wor
         ({"NumberOfFrames": 1000000}, "more than the limit"),
         ({"PhotometricInterpretation": "ARGB"}, "not supported"),
         ({"BitsStored": 17}, "17 stored bits"),
+        ({"HighBit": 15}, "HighBit 15"),
+        ({"RescaleSlope": "0", "RescaleIntercept": "0"}, "slope is 0"),
         ({"Rows": 49}, "damaged"),
         ({"SamplesPerPixel": 3}, "3 samples"),
         ({"Rows": 0}, "declares 64 x 0"),

@@ -210,6 +210,27 @@ def test_tiff_alpha_comes_out_straight(tmp_path, kind, divided):
     assert np.abs(read_bytes(data, tmp_path).pixels.astype(int) - pixels).max() <= (2 if divided else 0)
 
 
+def test_a_fourth_channel_without_a_meaning_and_without_content_is_padding(tmp_path):
+    pixels = gradient(20, 20, 4)
+    pixels[..., 3] = 0
+    for kind, channels in (("unspecified", 3), ("unassalpha", 4)):
+        data = samples.tifffile_file(pixels, photometric="rgb", extrasamples=[kind])
+        np.testing.assert_array_equal(read_bytes(data, tmp_path).pixels, pixels[..., :channels])
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_ycbcr_tiff_becomes_rgb(tmp_path, compression):
+    image = Image.fromarray(gradient(20, 20, 3), "RGB").convert("YCbCr")
+    image.save(tmp_path / "x.tif", compression=compression)
+    np.testing.assert_array_equal(read(tmp_path / "x.tif").pixels, np.asarray(image.convert("RGB")))
+
+
+def test_ycbcr_tiff_with_less_colour_than_pixels_is_refused(tmp_path):
+    Image.fromarray(gradient(20, 20, 3), "RGB").convert("YCbCr").save(tmp_path / "x.tif", tiffinfo={530: (2, 2)})
+    with pytest.raises(InputError, match="YCbCr"):
+        read(tmp_path / "x.tif")
+
+
 def test_tiff_pages_become_frames_and_previews_are_passed_over(tmp_path):
     pages = gradient(30, 20, 3)
     with tifffile.TiffWriter(tmp_path / "x.tif") as file:
