@@ -70,7 +70,8 @@ def find_face(graph: OnnxGraph, layout: Layout | None, color: Color | None, note
             f"{path}: only one of height {h} and width {w} is dynamic; export it with both dynamic or both fixed"
         )
     others = _vectors(path, [tensor for tensor in graph.inputs if tensor is not image], notes)
-    return Face(image, _output(graph, notes), found, channels, None if h == -1 else (h, w), others)
+    output = _output(graph, channels, 1 if found == "NCHW" else 3, notes)
+    return Face(image, output, found, channels, None if h == -1 else (h, w), others)
 
 
 def _layout(path: Path, image: TensorInfo) -> Layout:
@@ -105,13 +106,16 @@ def _vectors(path: Path, tensors: list[TensorInfo], notes: list[str]) -> dict[st
     return found
 
 
-def _output(graph: OnnxGraph, notes: list[str]) -> TensorInfo:
+def _output(graph: OnnxGraph, channels: int, axis: int, notes: list[str]) -> TensorInfo:
+    """Return the first output that may be a picture of as many channels; features may stand before it."""
     images = [tensor for tensor in graph.outputs if tensor.shape is None or len(tensor.shape) == 4]
+    images.sort(key=lambda tensor: tensor.shape is not None and tensor.shape[axis] not in (-1, channels))
     if not images or images[0].dtype not in DTYPES:
         listed = ", ".join(f"{show(t.name)} {t.dtype} {list(t.shape or ())}" for t in graph.outputs[:6])
         raise ModelError(f"{graph.path}: has no output that is a picture (4 dimensions, float or uint8): {listed}")
     if len(graph.outputs) > 1:
-        notes.append(f"the picture is the output {show(images[0].name)}, the first of {len(graph.outputs)}")
+        place = graph.outputs.index(images[0]) + 1
+        notes.append(f"the picture is the output {show(images[0].name)}, number {place} of {len(graph.outputs)}")
     return images[0]
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 OpenProbe = Callable[[Path], Callable[[Mapping[str, "Array"]], Mapping[str, "Array"]]]
 """Opens an ONNX file and returns a function that runs it on arrays by name."""
 
-_REVISION = 3
+_REVISION = 4
 """Raise when the measurements change, so that nothing old is remembered."""
 _TRIAL = 64
 
@@ -47,6 +47,11 @@ def measure(
     others = {tensor.name: (tensor.shape or (), tensor.dtype) for tensor in face.others.values()}
     probe = Probe(run, face.image.name, face.output.name, face.layout, face.channels, face.image.dtype, others)
     found, channels = find_scale(probe, face.fixed)
+    if (face.channels, channels) not in ((1, 1), (3, 3)):
+        raise ModelError(
+            f"{path}: maps {face.channels} channels to the {channels} of its output {face.output.name!r}; "
+            "edgesr restores pictures with networks that map 1 to 1 or 3 to 3, export one that does"
+        )
     if scale not in (None, found):
         raise ModelError(f"{path}: enlarges {found} times, not {scale}; leave out --scale")
     values: dict[str, Any] = {"scale": found, "output_channels": channels, "size": SizeRequirements(fixed=face.fixed)}
@@ -58,6 +63,8 @@ def measure(
         notes.append(f"sides must be multiples of {multiple} and at least {minimum} pixels, as measured")
     side = -(-_TRIAL // values["size"].multiple) * values["size"].multiple
     size = face.fixed or (side, side)
+    if not probe.repeats(*size):
+        notes.append("the network draws random numbers: it gives another picture each time, and tiles that do not fit")
     candidates = (given,) if given else ((0.0, 255.0),) if face.image.dtype == "uint8" else RANGES
     try:
         values["range"], values["output_range"], is_ambiguous = find_range(probe, size, found, candidates)

@@ -24,8 +24,12 @@ _PROBE = 64
 _BORDER = 8
 _TRACKS = 0.1
 """Largest error, as a fraction of the value range, of an output that still follows the input."""
+_CONTRAST = 0.8, 1.25
+"""How much of the contrast an output that follows its input keeps; other values mean another range, or mean and std."""
 _CLEARLY = 1.25, 1e-3
 """By which factor and amount a range must fit better than [0, 1] to be chosen over it."""
+_SAME = 3e-4
+"""Largest mean difference, as a fraction of the output's range, between a piece run alone and within a picture."""
 _PHASES = (0, 1, 3)
 """Places, in pixels, where a change is tried: a strided network looks further from some pixels than from others."""
 
@@ -61,6 +65,11 @@ class Probe:
             return self(np.full((h, w), 0.5)).shape[:2] == (h * scale, w * scale)
         except Exception:
             return False
+
+    def repeats(self, h: int, w: int) -> bool:
+        """Tell whether the network returns the same for the same picture."""
+        picture = smooth_picture(h, w)
+        return np.array_equal(self(picture), self(picture), equal_nan=True)
 
 
 def find_scale(probe: Probe, fixed: tuple[int, int] | None) -> tuple[int, int]:
@@ -155,9 +164,20 @@ def _errors(probe: Probe, size: tuple[int, int], scale: int, given: Range) -> li
         result = probe(picture * (given[1] - given[0]) + given[0])
         small = result.reshape(h, scale, w, scale, -1).mean(axis=(1, 3, 4))[inner]
         for low, high in RANGES:
-            error = float(np.sqrt(np.mean(((small - low) / (high - low) - picture[inner]) ** 2)))
-            worst[low, high] = max(worst[low, high], error if np.isfinite(error) else np.inf)
+            pixels = (small - low) / (high - low)
+            error = float(np.sqrt(np.mean((pixels - picture[inner]) ** 2)))
+            follows = np.isfinite(error) and _keeps_contrast(pixels, picture[inner])
+            worst[low, high] = max(worst[low, high], error if follows else np.inf)
     return list(worst.items())
+
+
+def _keeps_contrast(pixels: Doubles, picture: Doubles) -> bool:
+    """Tell whether the regression of ``pixels`` on ``picture`` has a slope of about one; a flat picture has none."""
+    deviation = picture - picture.mean()
+    if not deviation.any():
+        return True
+    slope = float((pixels * deviation).sum() / (deviation**2).sum())
+    return _CONTRAST[0] <= slope <= _CONTRAST[1]
 
 
 def measure_receptive_field(
@@ -165,8 +185,9 @@ def measure_receptive_field(
 ) -> int | None:
     """Return how many input pixels away, at most, a changed pixel still changes the output.
 
-    None when the change may reach beyond a ``largest`` pixel wide picture (global attention or pooling), or when
-    measuring takes more than ``seconds`` of processor time.
+    None when the change may reach beyond a ``largest`` pixel wide picture (global attention or pooling), when a piece
+    with that much context differs from the same piece of a larger picture, as where positions or the greatest value
+    of a picture count, or when measuring takes more than ``seconds`` of processor time.
     """
     deadline = process_time() + seconds
     side = max(_PROBE // multiple, 3) * multiple
@@ -175,10 +196,32 @@ def measure_receptive_field(
             radius = _radius(probe, scale, multiple, values, side=side, deadline=deadline)
         except Exception:  # a size that does not run tells nothing
             return None
-        if radius is not None or process_time() > deadline:
-            return radius
+        if radius is not None:
+            return radius if _holds(probe, scale, multiple, values, radius) else None
+        if process_time() > deadline:
+            return None
         side *= 2
     return None
+
+
+def _holds(probe: Probe, scale: int, multiple: int, values: Range, radius: int) -> bool:
+    """Tell whether two pieces, run alone, equal those of the whole picture but for ``radius`` pixels at their cuts.
+
+    The picture grows brighter and richer in contrast from one piece to the other, so that whatever is computed from
+    all of it differs.
+    """
+    side = -(-max(_PROBE, radius + 2 * _BORDER) // multiple) * multiple
+    ramp = np.add.outer(np.arange(2 * side), np.arange(2 * side)) / (4 * side)
+    noise = np.random.default_rng(1).uniform(-0.5, 0.5, ramp.shape)
+    picture = values[0] + (values[1] - values[0]) * (0.1 + 0.8 * ramp * (0.75 + 0.5 * noise))
+    try:
+        whole = probe(picture)
+        first, last = probe(picture[:side, :side]), probe(picture[side:, side:])
+    except Exception:  # a size that does not run tells nothing
+        return False
+    inner, cut, span = (side - radius) * scale, radius * scale, float(np.ptp(whole)) or 1.0
+    differences = first[:inner, :inner] - whole[:inner, :inner], last[cut:, cut:] - whole[-inner:, -inner:]
+    return all(float(np.abs(difference).mean()) <= _SAME * span for difference in differences)
 
 
 def _radius(probe: Probe, scale: int, multiple: int, values: Range, *, side: int, deadline: float) -> int | None:

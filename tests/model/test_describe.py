@@ -112,6 +112,42 @@ def test_a_network_that_follows_no_range_asks_for_it(tmp_path: Path) -> None:
     assert describe_onnx(path, probe=probe, range=(0, 1)).descriptor.input.range == (0.0, 1.0)
 
 
+def test_a_network_that_takes_pictures_normalised_by_mean_and_deviation_asks_for_its_range(tmp_path: Path) -> None:
+    """With 0.5 +- 0.25, values from -1 to 1 come out as 0.25 to 0.75: half of the contrast, near in every place."""
+    nodes = [helper.make_node("Mul", ["x", "std"], ["a"]), helper.make_node("Add", ["a", "mean"], ["y"])]
+    weights = {"mean": np.array([0.5], np.float32), "std": np.array([0.25], np.float32)}
+    path = save(tmp_path / "x.onnx", nodes, [info("x", 1, 1, "h", "w")], [info("y", 1, 1, "h", "w")], weights)
+    with pytest.raises(ModelError, match="follows the input in no known value range"):
+        describe_onnx(path, probe=probe)
+
+
+def test_the_picture_is_found_behind_an_output_of_features(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Concat", ["x"] * 8, ["features"], axis=1),
+        helper.make_node("Identity", ["x"], ["y"]),
+    ]
+    outputs = [info("features", 1, 8, "h", "w"), info("y", 1, 1, "h", "w")]
+    package = describe_onnx(save(tmp_path / "x.onnx", nodes, [info("x", 1, 1, "h", "w")], outputs, {}), probe=probe)
+    assert package.descriptor.parts["network"].outputs["image"] == "y"
+    assert "the picture is the output 'y', number 2 of 2" in package.notes
+
+
+def test_a_network_that_changes_the_number_of_channels_is_refused(tmp_path: Path) -> None:
+    nodes = [helper.make_node("ReduceMean", ["x"], ["y"], axes=[1])]
+    path = save(tmp_path / "x.onnx", nodes, [info("x", 1, 3, "h", "w")], [info("y", 1, 1, "h", "w")], {})
+    with pytest.raises(ModelError, match="maps 3 channels to the 1 of its output 'y'"):
+        describe_onnx(path, probe=probe)
+
+
+def test_a_network_that_draws_random_numbers_is_noted(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("RandomNormalLike", ["x"], ["n"], scale=0.01),
+        helper.make_node("Add", ["x", "n"], ["y"]),
+    ]
+    path = save(tmp_path / "x.onnx", nodes, [info("x", 1, 1, "h", "w")], [info("y", 1, 1, "h", "w")], {})
+    assert any("draws random numbers" in note for note in describe_onnx(path, probe=probe).notes)
+
+
 @pytest.mark.parametrize("kind", [F16, U8], ids=["float16", "uint8"])
 def test_other_dtypes_are_described(tmp_path: Path, kind: int) -> None:
     nodes = [
@@ -170,7 +206,7 @@ def test_small_vectors_become_controls(tmp_path: Path) -> None:
         "three": (0.0, 0.0, 0.0),
     }
     assert "the input 'three' becomes the control 'three' with default 0" in package.notes
-    assert "the picture is the output 'y', the first of 2" in package.notes
+    assert "the picture is the output 'y', number 1 of 2" in package.notes
 
 
 def test_external_weights_belong_to_the_description(tmp_path: Path) -> None:

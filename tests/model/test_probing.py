@@ -85,3 +85,26 @@ def test_dead_units_do_not_hide_the_receptive_field(tmp_path: Path) -> None:
     ]
     weights = {"w": np.full((1, 1, 5, 5), 0.04, np.float32), "t": np.array([0.9], np.float32)}
     assert radius(chain(tmp_path / "x.onnx", *nodes, weights=weights)) == 2
+
+
+@pytest.mark.parametrize("away", [[0, 0], [-1, -1]], ids=["first", "last"])
+def test_a_network_that_looks_at_a_place_of_the_picture_is_unbounded(tmp_path: Path, away: list[int]) -> None:
+    """One far pixel is added everywhere, which a change of the middle does not show."""
+    nodes = [
+        helper.make_node("Gather", ["x", "row"], ["r"], axis=2),
+        helper.make_node("Gather", ["r", "column"], ["c"], axis=3),
+        helper.make_node("Add", ["x", "c"], ["y"]),
+    ]
+    weights = {name: np.array([place]) for name, place in zip(("row", "column"), away, strict=True)}
+    assert radius(chain(tmp_path / "x.onnx", *nodes, weights=weights)) is None
+
+
+def test_a_network_that_stretches_features_over_the_picture_is_unbounded(tmp_path: Path) -> None:
+    """Pooling that drops what is left at the border, enlarged to the picture's size: the factor depends on the size."""
+    nodes = [
+        helper.make_node("MaxPool", ["x"], ["p"], kernel_shape=[7, 7], strides=[3, 3]),
+        helper.make_node("Shape", ["x"], ["size"]),
+        helper.make_node("Resize", ["p", "", "", "size"], ["e"], mode="linear"),
+        helper.make_node("Mul", ["x", "e"], ["y"]),
+    ]
+    assert radius(chain(tmp_path / "x.onnx", *nodes)) is None
