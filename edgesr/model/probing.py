@@ -197,26 +197,26 @@ def measure_receptive_field(
         except Exception:  # a size that does not run tells nothing
             return None
         if radius is not None:
-            return radius if _holds(probe, scale, multiple, values, radius) else None
+            return radius if pieces_fit(probe, scale, multiple, values, radius) else None
         if process_time() > deadline:
             return None
         side *= 2
     return None
 
 
-def _holds(probe: Probe, scale: int, multiple: int, values: Range, radius: int) -> bool:
+def pieces_fit(run: Callable[[Doubles], Doubles], scale: int, multiple: int, values: Range, radius: int) -> bool:
     """Tell whether two pieces, run alone, equal those of the whole picture but for ``radius`` pixels at their cuts.
 
-    The picture grows brighter and richer in contrast from one piece to the other, so that whatever is computed from
-    all of it differs.
+    ``run`` maps a picture ``(h, w)`` in the range ``values`` to ``(h * scale, w * scale, C)``. The picture grows
+    brighter and richer in contrast from one piece to the other, so that whatever is computed from all of it differs.
     """
     side = -(-max(_PROBE, radius + 2 * _BORDER) // multiple) * multiple
     ramp = np.add.outer(np.arange(2 * side), np.arange(2 * side)) / (4 * side)
     noise = np.random.default_rng(1).uniform(-0.5, 0.5, ramp.shape)
     picture = values[0] + (values[1] - values[0]) * (0.1 + 0.8 * ramp * (0.75 + 0.5 * noise))
     try:
-        whole = probe(picture)
-        first, last = probe(picture[:side, :side]), probe(picture[side:, side:])
+        whole = run(picture)
+        first, last = run(picture[:side, :side]), run(picture[side:, side:])
     except Exception:  # a size that does not run tells nothing
         return False
     inner, cut, span = (side - radius) * scale, radius * scale, float(np.ptp(whole)) or 1.0

@@ -5,11 +5,13 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from edgesr.errors import ModelError, UsageError
-from edgesr.model.probing import whole_scale
+from edgesr.model.probing import pieces_fit, whole_scale
+from edgesr.types import Array
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 3, 6, 12, 24, 48, 96, 7, 14, 28)
 MINIMA = (4, 8, 16, 32)
@@ -29,7 +31,7 @@ class Derived:
     multiple: int
     minimum: int
     receptive_field: int | None
-    """Radius in input pixels; None for a field without bound, or beyond ``LONGEST`` pixels."""
+    """Radius in input pixels; None for a field without bound, beyond ``LONGEST`` pixels, or where pieces do not fit."""
 
 
 def check_evaluation_mode(network: nn.Module) -> None:
@@ -95,6 +97,11 @@ def _radius(network: nn.Module, channels: int, scale: int, multiple: int, strip:
 
     A NaN at one pixel marks exactly the outputs that depend on it, whatever the weights are.
     """
+
+    def run(picture: Array) -> Array:
+        image = torch.from_numpy(picture.astype(np.float32)).expand(1, channels, *picture.shape)
+        return _run(network, image)[0].permute(1, 2, 0).double().numpy()
+
     side = max(64 // multiple, 3) * multiple
     while side <= LONGEST:
         with _plain_convolutions():
@@ -104,7 +111,7 @@ def _radius(network: nn.Module, channels: int, scale: int, multiple: int, strip:
             ]
         known = [radius for radius in radii if radius is not None]
         if len(known) == len(radii):
-            return max(known)
+            return max(known) if pieces_fit(run, scale, multiple, (0.0, 1.0), max(known)) else None
         side *= 2
     return None
 

@@ -64,6 +64,14 @@ class Pooled(nn.Module):
         return image * image.mean((2, 3), keepdim=True)
 
 
+class Stretched(nn.Module):
+    """Stretches pooled features over whatever it is given, by a factor that depends on the size."""
+
+    def forward(self, image):
+        pooled = nn.functional.max_pool2d(image, 7, 3)
+        return image * nn.functional.interpolate(pooled, image.shape[2:], mode="bilinear")
+
+
 @pytest.mark.parametrize(
     ("network", "expected"),
     [
@@ -71,8 +79,9 @@ class Pooled(nn.Module):
         (Doubled(channels=1, dilation=5), (2, 1, 1, 1, 6)),
         (Strided(), (1, 3, 3, 2, 3)),
         (Pooled(), (1, 3, 3, 1, None)),
+        (Stretched(), (1, 3, 3, 1, None)),
     ],
-    ids=["dilated", "grey", "strided", "global"],
+    ids=["dilated", "grey", "strided", "global", "stretched"],
 )
 def test_scale_channels_sizes_and_reach_are_measured(network, expected) -> None:
     facts = derive(seeded(network), expected[1])
