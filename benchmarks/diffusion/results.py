@@ -33,7 +33,22 @@ class Point:
     """The same on the picture where it is least."""
 
 
-FULL, FULL_PROCESS, PUBLISHED, PROCESS, EAGER, SAME, LOOP, SHORT, BARE, COMMAND, FOLDER, CALL = (
+(
+    FULL,
+    FULL_PROCESS,
+    PUBLISHED,
+    PROCESS,
+    EAGER,
+    SAME,
+    LOOP,
+    SHORT,
+    BARE,
+    COMMAND,
+    FOLDER,
+    CALL,
+    FOLDER_VINO,
+    CALL_VINO,
+) = (
     "the published size in PyTorch eager, 300 steps, state through numpy",
     "the published size, a process from start to written PNG",
     "PyTorch eager, 300 steps, state through numpy",
@@ -46,5 +61,7 @@ FULL, FULL_PROCESS, PUBLISHED, PROCESS, EAGER, SAME, LOOP, SHORT, BARE, COMMAND,
     "`edgesr run`, a process from start to written PNG",
     "`edgesr run` of a folder, a picture",
     "edgesr, loaded",
+    "`edgesr run --device openvino` of a folder, a picture",
+    "edgesr on OpenVINO, loaded",
 )
 LONG_STEPS, SHORT_STEPS = 40, 10

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,11 @@ from benchmarks.diffusion.quality import read_pictures
 from benchmarks.diffusion.results import (
     BARE,
     CALL,
+    CALL_VINO,
     COMMAND,
     EAGER,
     FOLDER,
+    FOLDER_VINO,
     FULL,
     FULL_PROCESS,
     LONG_STEPS,
@@ -71,9 +75,13 @@ def measure_speed(
         subprocess.run(command, env=child_environment(), check=True, capture_output=True)
 
     def process() -> None:
-        run("edgesr", "run", str(source), "-o", str(target), *options)
+        run("edgesr", "run", str(source), "-o", str(target), "--device", "cpu", *options)
+
+    def many_files(device: str) -> None:
+        run("edgesr", "run", str(many), "-o", str(folder / "out"), "--restart", "--device", device, *options)
 
     with (
+        ExitStack() as stack,
         edgesr.load(epsilon, device="cpu", threads=threads, seed=SEED, consistency="off") as same,
         edgesr.load(model, device="cpu", threads=threads) as few,
     ):
@@ -88,6 +96,11 @@ def measure_speed(
         def keep(name: str, picture: np.ndarray) -> None:
             made[name] = picture
 
+        others: dict[str, Callable[[], object]] = {}
+        if find_spec("openvino") is not None:
+            vino = stack.enter_context(edgesr.load(model, device="openvino", threads=threads))
+            vino(low)
+            others = {FOLDER_VINO: lambda: many_files("openvino"), CALL_VINO: lambda: vino(low)}
         for warm in (few, same):
             warm(low, steps=1)
         bare(1)
@@ -101,8 +114,9 @@ def measure_speed(
                 PROCESS: lambda: run(*published),
                 SAME: lambda: keep(SAME, same(exact)),
                 COMMAND: process,
-                FOLDER: lambda: run("edgesr", "run", str(many), "-o", str(folder / "out"), "--restart", *options),
+                FOLDER: lambda: many_files("cpu"),
                 CALL: lambda: few(low),
+                **others,
             },
             rounds,
             warmup=0,
@@ -116,7 +130,8 @@ def measure_speed(
             },
             LOOP_ROUNDS if rounds > 1 else 1,
         )
-    seconds[FOLDER] = [value / len(lows) for value in seconds[FOLDER]]
+    for name in {FOLDER, FOLDER_VINO} & set(seconds):
+        seconds[name] = [value / len(lows) for value in seconds[name]]
     error = made[EAGER].clip(0, 1) - made[SAME]
     return Speed(seconds, float(-10 * np.log10(np.mean(np.square(error, dtype=np.float64)))))
 
