@@ -7,6 +7,8 @@ from edgesr.device import usable_cores
 from edgesr.engines.base import Backend
 from edgesr.engines.trt import TrtBackend
 
+_SPIN = "during a run; after it ONNX Runtime's threads sleep, as other networks and work are next"
+
 
 def describe_conditions(backend: Backend, threads: int | None) -> dict[str, str]:
     """Return graph, transfers, spin, clock and threads of one runtime."""
@@ -21,14 +23,14 @@ def describe_conditions(backend: Backend, threads: int | None) -> dict[str, str]
         }
     told = {"graph": "none", "clock": "the host's", "threads": str(min(threads or usable_cores(), usable_cores()))}
     if backend.name.startswith("onnxruntime:cuda"):
-        return {**told, "transfers": "included, each waited for", "spin": "ONNX Runtime's default"}
+        return {**told, "transfers": "included, each waited for", "spin": _SPIN}
     if backend.name.startswith("onnxruntime"):
         return {
             **told,
             "transfers": "none: the processor computes in place",
-            "spin": "on: idle threads spin before they sleep, ONNX Runtime's default",
+            "spin": _SPIN,
         }
     if isinstance(backend, FastestCpu):
         told["runtime"] = "; ".join(backend.picked)
-        told["spin"] = "during a run; after it ONNX Runtime's threads sleep, as OpenVINO may be next"
+        told["spin"] = _SPIN
     return {"spin": "the runtime's default", **told, "transfers": "none: the processor computes in place"}

@@ -41,7 +41,7 @@ class FastestCpu:
         if threads is not None and threads < 1:
             raise BackendError(f"threads must be at least 1, got {threads}")
         self._openers = backends or {
-            FIRST: partial(OrtBackend, threads=threads, spins=False),
+            FIRST: partial(OrtBackend, threads=threads),
             SECOND: partial(_openvino, threads),
         }
         self._opened: dict[str, Backend] = {}

@@ -45,9 +45,7 @@ class OrtBackend:
     ``device`` is ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; ``threads`` is the number of CPU threads inside one run, all
     usable cores when None and never more, because threads that share a core wait for each other. ``providers``
     replaces the execution providers that ``device`` implies, by ONNX Runtime's names. ``profile`` is a folder into
-    which each engine writes the times of its operators, as JSON, when it is closed. ``spins`` lets threads wait for the
-    next run at full speed, some 25 ms long, ONNX Runtime's default: where another runtime computes meanwhile, they take
-    the cores from it.
+    which each engine writes the times of its operators, as JSON, when it is closed.
     """
 
     def __init__(
@@ -57,7 +55,6 @@ class OrtBackend:
         threads: int | None = None,
         providers: list[str] | None = None,
         profile: Path | None = None,
-        spins: bool = True,
     ) -> None:
         onnxruntime = _import_onnxruntime()
         kind, _, index = device.partition(":")
@@ -67,7 +64,6 @@ class OrtBackend:
             raise BackendError(f"threads must be at least 1, got {threads}")
         self._ort = onnxruntime
         self._profile = profile
-        self._spins = spins
         self._device_kind = kind
         self._device_id = int(index or 0)
         self._threads = min(threads or usable_cores(), usable_cores())
@@ -105,8 +101,9 @@ class OrtBackend:
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        if not self._spins:
-            options.add_session_config_entry("session.force_spinning_stop", "1")
+        # By default threads wait for the next run at full speed for some 25 ms, and take the cores from whatever
+        # computes meanwhile: the next network of a package, numpy, another runtime.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         if self._profile is not None:
             options.enable_profiling = True
             options.profile_file_prefix = str(self._profile / path.stem)
