@@ -107,7 +107,8 @@ class TensorRt:
 
     def __init__(self, module: Any) -> None:
         self.trt = module
-        self.version = tuple(int(part) for part in re.findall(r"\d+", module.__version__)[:4])
+        # Only what stands before words: "10.4.0b11" is 10.4.0, and "8.6.1.post1" is 8.6.1.
+        self.version = tuple(map(int, re.findall(r"\d+", re.split(r"[^\d.]", module.__version__)[0])[:4]))
         if self.version < OLDEST:
             raise BackendError(
                 f"TensorRT {module.__version__} is too old; edgesr needs 8.6 or newer (JetPack 6.0 or newer)"

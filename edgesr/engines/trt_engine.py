@@ -17,7 +17,7 @@ from edgesr.engines.cuda_graph import Graph, capture
 from edgesr.engines.cuda_timing import RunTimer
 from edgesr.engines.messages import explain
 from edgesr.engines.trt_api import TensorRt
-from edgesr.engines.trt_context import Context, new_context
+from edgesr.engines.trt_context import Context, activation_bytes, new_context
 from edgesr.engines.trt_loop import TrtLoop
 from edgesr.engines.trt_memory import ActivationMemory
 from edgesr.engines.trt_tensors import Profile, choose_profile, read_profiles, read_tensors
@@ -160,7 +160,7 @@ class TrtEngine:
                 native, needed = new_context(self._api, self._resources.engine, is_shared=False)
         if native is None:
             raise self._failure("cannot make an execution context", lines.reason())
-        if not needed:
+        if not needed and activation_bytes(self._resources.engine):
             # This one has memory of its own; more of them would each hold as much.
             self._limit = 1
         return Context(self._api, native, needed, self._stream, self._outputs)

@@ -94,6 +94,12 @@ def test_the_version_is_read_as_numbers(double):
     assert ".".join(map(str, api.version)) == api.version_text == double.module.__version__
 
 
+@pytest.mark.parametrize(("text", "numbers"), [("8.6.1.post1", (8, 6, 1)), ("10.4.0b11", (10, 4, 0))])
+def test_words_behind_the_version_are_no_part_of_it(double, monkeypatch, text, numbers):
+    monkeypatch.setattr(double.module, "__version__", text)
+    assert TensorRt(double.module).version == numbers
+
+
 @pytest.mark.parametrize("version", ["8.5.2.2", "8.4.1", "7.1.3"])
 def test_old_versions_are_refused_by_name(version):
     module = ModuleType("tensorrt")

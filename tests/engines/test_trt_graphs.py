@@ -80,7 +80,9 @@ def test_other_addresses_are_captured_anew(backend, tmp_path):
     assert backend.fake.calls["cudaGraphInstantiateWithFlags"] == expected
 
 
-def test_buffers_that_take_turns_keep_a_graph_each_where_contexts_may_share_a_profile(backend, tmp_path):
+@pytest.mark.parametrize("scratch", [512, 0])
+def test_buffers_that_take_turns_keep_a_graph_each_where_contexts_may_share_a_profile(backend, tmp_path, scratch):
+    backend.double.faults["device_memory"] = scratch
     engine = backend.load(affine_plan(backend, tmp_path))
     cases = [Case(backend, engine, gain=float(i)) for i in range(3)]
     for _ in range(4):

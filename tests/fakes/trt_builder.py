@@ -74,7 +74,7 @@ class Builder:
             + ([h] if (h := config.hardware) != "NONE" else []),
             verbosity=config.profiling_verbosity.name,
             layers=layers,
-            device_memory=256 * (1 + len(nodes)),
+            device_memory=self.library.faults.get("device_memory", 256 * (1 + len(nodes))),
             name=network.name,
         )
 
