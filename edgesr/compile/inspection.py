@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 
 from edgesr.compile.build_process import Ended, child_environment
 from edgesr.compile.proof import count_layers, layer_types, told_layers
+from edgesr.engines.cuda import Device
+from edgesr.engines.cudart import CudaRuntime
 from edgesr.engines.messages import explain, find
 from edgesr.engines.plan import PLAN_TAG, read_plan_header
 from edgesr.engines.trt_api import TensorRt
@@ -160,6 +162,9 @@ def _loaded(path: Path, spawn: Spawn) -> dict[str, Any]:
         try:
             answer: dict[str, Any] = json.loads(target.read_text("utf-8"))
         except (OSError, ValueError):
+            missing = why_no_gpu()
+            if missing:
+                return {"runs_here": False, "notes": [f"its layers are not listed: {missing}"]}
             last = next((line.strip() for line in reversed(ended.text.splitlines()) if line.strip()), "it said nothing")
             raise ModelError(
                 f"{path.name}: TensorRT crashed as it loaded the file (code {ended.code}: {explain(last)}); it is "
@@ -168,6 +173,15 @@ def _loaded(path: Path, spawn: Spawn) -> dict[str, Any]:
     if "error" in answer:
         raise ModelError(str(answer["error"]))
     return answer
+
+
+def why_no_gpu() -> str:
+    """Say why no GPU answers, nothing where one does; TensorRT 8.6 itself crashes without one."""
+    try:
+        Device(CudaRuntime.load())
+    except BackendError as error:
+        return str(error)
+    return ""
 
 
 def _spawn(path: Path, target: Path) -> Ended:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgesr.cli import main
+from edgesr.compile import inspection
 from edgesr.compile.build_process import Ended
 from edgesr.compile.builder import build_plan
 from edgesr.compile.fp16 import to_fp16
@@ -21,10 +22,12 @@ from edgesr.compile.inspection import describe_engine, is_engine, read_layers
 from edgesr.compile.proof import count_layers
 from edgesr.compile.recipe import BuildOptions
 from edgesr.compile.shapes import ranged
+from edgesr.engines.cudart import CudaRuntime
 from edgesr.engines.trt_api import TensorRt
 from edgesr.errors import ModelError
 from tests import networks
 from tests.compile.samples import feeds, ranges
+from tests.fakes.cudart import FakeCudart
 from tests.fakes.tensorrt import VERSIONS, Tensorrt
 from tests.fakes.trt_module import site_folder
 from tests.fakes.trt_plan import Plan
@@ -188,11 +191,26 @@ def test_damage_without_a_record_is_found_by_tensorrt(here, tmp_path):
         describe_engine(write(tmp_path / "a.engine", PLAN[:-1]))
 
 
-def test_a_crash_of_tensorrt_is_one_line(here, tmp_path):
+def test_a_crash_of_tensorrt_is_one_line(here, tmp_path, monkeypatch):
     here("10.3.0")
     path = write(tmp_path / "a.engine", PLAN)
+    monkeypatch.setattr(inspection, "why_no_gpu", lambda: "")
     with pytest.raises(ModelError, match=r"TensorRT crashed as it loaded the file \(code -11: Segmentation fault\)"):
         describe_engine(path, spawn=lambda engine, target: Ended(-11, "Segmentation fault\n"))
+
+
+def test_an_engine_is_not_called_damaged_where_no_gpu_answers(here, tmp_path, monkeypatch):
+    here("10.3.0")
+    no_driver = FakeCudart(driver=None)
+    monkeypatch.setattr(CudaRuntime, "load", lambda: CudaRuntime(no_driver, "fake"))
+    path = write(tmp_path / "a.engine", PLAN)
+    # As TensorRT 8.6.0 does on a machine without a driver.
+    told = describe_engine(path, spawn=lambda engine, target: Ended(-11, ""))
+    assert told["runs_here"] is False
+    assert "its layers are not listed: cudaGetDeviceCount failed with cudaErrorInsufficientDriver" in told["notes"][-1]
+    monkeypatch.setattr(CudaRuntime, "load", lambda: CudaRuntime(FakeCudart(), "fake"))
+    with pytest.raises(ModelError, match="TensorRT crashed"):
+        describe_engine(path, spawn=lambda engine, target: Ended(-11, ""))
 
 
 def test_engines_are_known_by_their_first_bytes_or_name(tmp_path):

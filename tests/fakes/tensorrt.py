@@ -10,7 +10,7 @@ the fake GPU's memory, when its stream runs. Proven by it: the calls and their o
 memory use and speed of the real library.
 
 Faults: build (text, or a function that gives one), deserialize, context, enqueue, capture, runtime (texts),
-precision ("Float": reduced precision is ignored), least_workspace and device_memory (bytes), seconds_per_layer, dla_cores.
+precision ("Float": reduced precision is ignored), least_workspace, device_memory (bytes), seconds_per_layer, dla_cores.
 """
 
 from __future__ import annotations
