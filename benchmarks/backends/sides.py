@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from edgesr.errors import EdgesrError
 EAGER = "PyTorch eager"
 AUTO = "edgesr auto"
 _SETTLE = 3
+_SLOW = 2.0
+"""Seconds from which a run is long enough for the first one to settle in."""
 
 
 @dataclass
@@ -58,8 +61,9 @@ def open_sides(network: Network, folder: Path, *, threads: int, with_compile: bo
             continue
         try:
             action = make()
+            begin = perf_counter()
             found = np.array(action())
-            for _ in range(_SETTLE - 1):
+            for _ in range(_SETTLE - 1 if perf_counter() - begin < _SLOW else 0):
                 action()
         except (EdgesrError, RuntimeError, ImportError) as error:
             sides.absent[name] = " ".join(str(error).split())[:300]

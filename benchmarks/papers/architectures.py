@@ -38,7 +38,8 @@ def measure_architecture(name: str, *, threads: int, rounds: int, seconds: float
         shapes = {tensor: tuple(array.shape) for tensor, array in network.feeds.items()}
         counted = count_operations(graph, shapes)
         sides = open_sides(network, Path(place), threads=threads, with_compile=False)
-        samples = alternate(sides.actions, rounds, seconds=seconds) if rounds else {}
+        # All sides have settled, and a run of the largest takes seconds.
+        samples = alternate(sides.actions, rounds, warmup=0, seconds=seconds) if rounds else {}
         return Row(
             name,
             ARCHITECTURES[name].paper,

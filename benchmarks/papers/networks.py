@@ -61,6 +61,17 @@ def _coder(part: str) -> Any:
     return getattr(GreyAutoencoder(), part)
 
 
+def _published_coder(part: str) -> Any:
+    """Return a half of the autoencoder that the X-ray paper names; its attention is exported at one size."""
+    from torch import nn
+
+    from export.models.autoencoder_kl import DiffusersAutoencoder
+
+    network = DiffusersAutoencoder.seeded().network
+    halves = {"encoder": (network.encoder, network.quant_conv), "decoder": (network.post_quant_conv, network.decoder)}
+    return nn.Sequential(*halves[part])
+
+
 _UNET, _SR4IR, _RRDB, _FACES, _XRAY = (
     "U-Net upscaler (CNN-ViT)", "SR4IR", "RRDB CNN / GAN", "prior-guided faces", "X-ray latent diffusion",
 )  # fmt: skip
@@ -77,6 +88,8 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "prior-guided faces x8": Architecture(_FACES, _prior, 16, is_fixed=True),
     "encoder of our autoencoder": Architecture(_XRAY, lambda: _coder("encoder"), 256, 1),
     "decoder of our autoencoder": Architecture(_XRAY, lambda: _coder("decoder"), 64, 8),
+    "encoder of AutoencoderKL": Architecture(_XRAY, lambda: _published_coder("encoder"), 256, is_fixed=True),
+    "decoder of AutoencoderKL": Architecture(_XRAY, lambda: _published_coder("decoder"), 32, 4, is_fixed=True),
     UNET_LITE: Architecture(_XRAY, lambda: None, 32, 8),
 }
 """By name; the U-Net of the latent diffusion takes state, condition and timestep, and is built apart."""

@@ -70,6 +70,17 @@ def test_pictures_that_are_too_small_are_refused(tmp_path):
         make_pairs(tmp_path, tmp_path / "out", 1)
 
 
+def test_the_halves_of_autoencoderkl_are_the_whole_of_it():
+    pytest.importorskip("diffusers", reason="diffusers is not installed")
+    import torch
+
+    with torch.device("meta"):
+        halves = [ARCHITECTURES[f"{part} of AutoencoderKL"].build() for part in ("encoder", "decoder")]
+    counts = [sum(parameter.numel() for parameter in half.parameters()) for half in halves]
+    assert sum(counts) == 83_653_863  # as stabilityai/sd-vae-ft-mse counts them
+    assert halves[1](torch.zeros(1, 4, 32, 32, device="meta")).shape == (1, 3, 256, 256)
+
+
 def test_every_family_of_the_papers_has_a_network():
     assert {entry.paper for entry in ARCHITECTURES.values()} == {
         "U-Net upscaler (CNN-ViT)", "SR4IR", "RRDB CNN / GAN", "prior-guided faces", "X-ray latent diffusion",
