@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import signal
 import sys
@@ -84,6 +85,10 @@ def _report(error: Exception) -> int:
         return error.exit_code
     if isinstance(error, MemoryError):
         note("there is not enough memory; close other programs, or use smaller pictures or a smaller --tile")
+        return BackendError.exit_code
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f"{error.filename}: " if error.filename else ""
+        note(f"{where}no space left on the disk; free some, or set TMPDIR to a folder that has more")
         return BackendError.exit_code
     note(f"internal error, please report it: {type(error).__name__}: {error} (--debug shows where)")
     return EdgesrError.exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import subprocess
 import sys
@@ -194,3 +195,15 @@ def test_control_characters_of_names_do_not_reach_the_terminal(call: Call, model
         assert answer.code == 6
         assert answer.error.isprintable()
         assert call("run", f"{name}*", "-m", name).error.isprintable()
+
+
+def test_a_full_disk_for_temporary_files_is_no_bug(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(arguments: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", "folder/plan")
+
+    monkeypatch.setattr("edgesr.cli.models.execute", full)
+    answer = call("models")
+    assert answer.code == 3
+    assert answer.err == (
+        "edgesr: folder/plan: no space left on the disk; free some, or set TMPDIR to a folder that has more\n"
+    )

@@ -31,6 +31,7 @@ SUITES = [
     "tests/engines/test_conformance.py",
     "tests/engines/test_trt.py",
     "tests/engines/test_trt_graphs.py",
+    "tests/engines/test_trt_loop.py",
     "tests/engines/test_trt_overlap.py",
     "tests/engines/test_tensorrt_double.py",
     "tests/compile/test_builder.py",
