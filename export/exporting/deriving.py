@@ -49,12 +49,21 @@ def check_evaluation_mode(network: nn.Module) -> None:
             )
 
 
-def input_channels(network: nn.Module) -> int:
+def input_channels(network: nn.Module, size: tuple[int, int] | None = None) -> int:
     """Return the number of channels of the first layer that fits a picture; raise UsageError when none tells."""
+    h, w = size or (64, 64)
+    reasons = []
     for count in (3, 1, 4):
-        if _shape(network, (64, 64), count) is not None:
-            return count
-    raise UsageError("the network runs on 64 x 64 pictures of 1, 3 or 4 channels in no case; give channels and size")
+        try:
+            if _shape_of(network, (h, w), count) is not None:
+                return count
+            reasons.append(f"of {count} channels gives no picture of a whole scale")
+        except Exception as error:  # whatever the network raises, it may take another number of channels
+            reasons.append(f"of {count} channels: {' '.join(str(error).split())[:160]}")
+    raise UsageError(
+        f"the network takes no picture of {h} x {w} pixels, {'; '.join(reasons)}; "
+        "give another size (--tile, or size=), or channels="
+    )
 
 
 def derive(
@@ -139,9 +148,13 @@ def _fits(network: nn.Module, h: int, w: int, channels: int) -> bool:
 
 def _shape(network: nn.Module, size: Sequence[int], channels: int) -> tuple[int, ...] | None:
     try:
-        shape = tuple(_run(network, torch.full((1, channels, *size), 0.5)).shape)
+        return _shape_of(network, size, channels)
     except Exception:  # whatever the network raises, it does not take this size
         return None
+
+
+def _shape_of(network: nn.Module, size: Sequence[int], channels: int) -> tuple[int, ...] | None:
+    shape = tuple(_run(network, torch.full((1, channels, *size), 0.5)).shape)
     return shape if len(shape) == 4 and shape[0] == 1 and not shape[2] % size[0] and not shape[3] % size[1] else None
 
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -65,12 +66,17 @@ def export_onnx(
                 _name_sides(model, scale)
             _check(model, opset, is_dynamic)
         except Exception as error:  # exporters raise whatever the traced code and their own passes raise
-            reasons.append(f"{name} exporter: {' '.join(str(error).split())[:240]}")
+            reasons.append(f"{name} exporter: {_reason(error)}")
             continue
         return Traced(model, "; ".join([name, *reasons]))
     hints = ["a fixed size (--tile, or size=)"] * is_dynamic + ["a newer --target"] * (opset < NEWEST)
     hint = f"; {' or '.join(hints)} may work" if hints else ""
     raise BuildError(f"no exporter of PyTorch {torch.__version__} takes this network: {'; '.join(reasons)}{hint}")
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong without the exporter's own advice and colours."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error.__cause__ or error)).split())[:240]
 
 
 def opened(model: onnx.ModelProto) -> Callable[[Tensor], list[Tensor]]:

@@ -59,7 +59,7 @@ def package(
     out, given = Path(out), dict(descriptor or {})
     check_evaluation_mode(module)
     limits = _range(given)
-    facts = derive(module, channels or input_channels(module), size, multiple=multiple)
+    facts = derive(module, channels or input_channels(module, size), size, multiple=multiple)
     say(_derived_text(facts, size))
     tensors = [_OUTPUT if role == PICTURE else role for role in outputs]
     traced_size, *sizes = _sizes(facts, size)

@@ -112,7 +112,7 @@ def _by_channel(values: Sequence[float], default: float) -> Tensor:
 
 def _eager(network: nn.Module, image: Tensor) -> list[Tensor]:
     with torch.inference_mode():
-        result = network(image)
+        result = network(image.clone())  # some networks write into what they are given
     return [result] if isinstance(result, Tensor) else list(result)
 
 

@@ -44,6 +44,54 @@ def tamed(network: nn.Module, image: Tensor, *, unit: float = 1.0, center: float
     return network
 
 
+def settled(network: nn.Module, pictures: Tensor) -> nn.Module:
+    """Draw every weight anew, and give each batch norm the statistics that training would have: those of ``pictures``.
+
+    What scales whole branches is small, as in trained networks: with branches as large as what they are added to,
+    rounding errors would grow from block to block (Yang et al., 2019, arXiv 1902.08129).
+    """
+    seeded(network)
+    for module in network.modules():
+        for parameter in _branch_scales(module):
+            nn.init.constant_(parameter, 0.2)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None
+            module.train()
+    with torch.inference_mode():
+        network(pictures)
+    return network.eval()
+
+
+def _branch_scales(module: nn.Module) -> list[nn.Parameter]:
+    """Return the factors of a residual branch: of the last norm in torchvision's blocks, of timm's layer scale."""
+    scale = getattr(module, "gamma", None)
+    if isinstance(scale, nn.Parameter) and scale.ndim == 3:
+        return [scale]
+    if not (getattr(module, "use_res_connect", False) or (hasattr(module, "downsample") and hasattr(module, "conv2"))):
+        return []
+    norms = [child for child in module.modules() if isinstance(child, nn.BatchNorm2d)]
+    return [norm.weight for norm in norms if norm not in set(getattr(module, "downsample", None) or ())][-1:]
+
+
+def decided(network: nn.Module, head: nn.Module, pictures: Tensor, spread: float = 3.0) -> nn.Module:
+    """Scale and shift the last layer so that the scores of every class average 0 on pictures and deviate by ``spread``.
+
+    Without that a network with drawn weights says the same of every picture.
+    """
+    seen: list[Tensor] = []
+    handle = head.register_forward_hook(lambda module, given, result: seen.append(result.transpose(0, 1).flatten(1)))
+    with torch.inference_mode():
+        network(pictures)
+    handle.remove()
+    mean, factor = seen[0].mean(1), spread / seen[0].std(1)
+    with torch.no_grad():
+        head.weight.mul_(factor.reshape(-1, *[1] * (head.weight.ndim - 1)))
+        head.bias.sub_(mean).mul_(factor)
+    return network
+
+
 def parameters(network: nn.Module) -> int:
     """Return the number of parameters."""
     return sum(parameter.numel() for parameter in network.parameters())

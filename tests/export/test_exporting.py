@@ -38,6 +38,14 @@ class Doubled(nn.Module):
         return base + 0.1 * self.last(self.norm(self.first(image)).relu())
 
 
+class Overwriting(Doubled):
+    """Writes into the picture that it is given."""
+
+    def forward(self, image):
+        image *= 2
+        return super().forward(image)
+
+
 class WithMap(Doubled):
     """Gives a second output beside the picture."""
 
@@ -212,3 +220,14 @@ def test_a_graph_of_other_weights_or_without_information_fails_parity(tmp_path) 
         measure_parity(network, model, ["image"], **asked)
     with pytest.raises(AccuracyError, match="does not run at 32 x 32"):
         measure_parity(seeded(Doubled()), model, ["image"], **{**asked, "sizes": [(32, 32)]})
+
+
+def test_a_network_that_writes_into_its_input_is_compared_on_the_same_picture(tmp_path) -> None:
+    package = export.package(seeded(Overwriting()), tmp_path / "over.edgesr", size=(24, 32))
+    assert all(row["relative"] < 1e-4 for row in package.descriptor.quality)
+
+
+def test_a_network_that_takes_no_picture_is_refused_with_its_own_reason(tmp_path) -> None:
+    reason = r"no picture of 64 x 64 pixels, of 3 channels: .* 2 channels"
+    with pytest.raises(UsageError, match=reason):
+        export.package(seeded(nn.Conv2d(2, 2, 3, padding=1)), tmp_path / "two.edgesr")

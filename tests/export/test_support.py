@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
-from tests.support.families import FAMILIES
-from tests.support.prove import called, prove
+from tests.support.catalogue import FAMILIES
+from tests.support.steps import called
 
 RESULTS = json.loads((Path(__file__).parents[2] / "docs" / "support.json").read_text("utf-8"))["families"]
 
@@ -23,7 +23,7 @@ def test_results_are_those_of_the_present_architectures(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["rrdb-2"])
 def test_a_small_network_of_the_family_can_do_what_the_page_says(name: str, tmp_path: Path) -> None:
-    found = prove(FAMILIES[name], tmp_path, is_small=True)
+    found = FAMILIES[name].prove(tmp_path, is_small=True)
     for step, result in found.items():
         if isinstance(result, dict) and step in RESULTS[name]:
             assert result["ok"] == RESULTS[name][step]["ok"], (step, result)

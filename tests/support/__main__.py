@@ -19,9 +19,8 @@ from unittest.mock import patch
 
 from edgesr.cli.signals import Interruption
 from edgesr.model.atomic import replacing
-from tests.support.families import FAMILIES
+from tests.support.catalogue import FAMILIES
 from tests.support.page import render
-from tests.support.prove import prove
 
 DOCS = Path(__file__).parents[2] / "docs"
 _LIBRARIES = ("torch", "onnx", "onnxruntime")
@@ -61,7 +60,7 @@ def _missing(*, restart: bool) -> list[str]:
 def _measure(name: str) -> None:
     """Measure a family and put it into the results, which are read again as others may have written meanwhile."""
     with tempfile.TemporaryDirectory(prefix="edgesr-support-") as folder, patch.dict(os.environ, XDG_CACHE_HOME=folder):
-        row = prove(FAMILIES[name], Path(folder), is_small=False, say=partial(_say, name))
+        row = FAMILIES[name].prove(Path(folder), say=partial(_say, name))
     today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
     row["made_with"] = {"date": today, **{library: version(library) for library in _LIBRARIES}}
     families = {**_results()["families"], name: row}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -15,8 +15,8 @@ from export.models.prior_fsr import PriorFsr
 from export.models.rrdb import Rrdb
 from export.models.swinir import SwinIr, swinir_light
 from tests.export.seeded import seeded, tamed
-
-ROOT = Path(__file__).parents[2]
+from tests.support.prove import prove
+from tests.support.steps import Said, digest
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,11 @@ class Family:
     def sources(self) -> str:
         """Return the sha256 of the architecture and its exporter, without which the measurement says nothing."""
         module = self.words[0].replace("-", "_")
-        files = [ROOT / "export" / part / f"{module}.py" for part in ("families", "models")]
-        return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+        return digest((f"families/{module}.py", f"models/{module}.py"))
+
+    def prove(self, folder: Path, *, is_small: bool = False, say: Said = lambda text: None) -> dict[str, Any]:
+        """Measure the network, or the small one."""
+        return prove(self, folder, is_small=is_small, say=say)
 
 
 def _small_swinir() -> SwinIr:
@@ -59,7 +62,7 @@ def _unet(encoder: str) -> nn.Module:
     return UNet(encoder)
 
 
-FAMILIES = {
+RESTORATIONS = {
     "edsr": Family(
         ("edsr",), "EDSR-baseline x4", lambda: Edsr(4), lambda: Edsr(4, blocks=2, channels=16), 48, unit=RANGE
     ),

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
-import signal
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,23 +19,18 @@ from edgesr.model import open_package
 from edgesr.pipelines.restore import Restorer
 from export.__main__ import main as export
 from tests.engines.doubles import DoubleBackend
-from tests.fakes.tensorrt import VERSIONS
-from tests.support.families import Family
+from tests.support.pictures import EXAMPLES
+from tests.support.steps import DOUBLES, Said, built, called, write_weights
 
-DOUBLES = {major: next(v for v in VERSIONS if v.split(".")[0] == major) for major in ("8", "10", "11")}
-"""One double of each major version of TensorRT."""
-_ENDED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
-"""Exit codes of a command that a signal ended: it says so by them, having caught the signal itself."""
-_EXAMPLES = Path(__file__).parents[2] / "examples"
-Said = Callable[[str], None]
+if TYPE_CHECKING:
+    from tests.support.families import Family
 
 
 def prove(family: Family, folder: Path, *, is_small: bool, say: Said = lambda text: None) -> dict[str, Any]:
     """Return what became of every step: ``ok`` and figures, or the error line that a user would read."""
     torch.manual_seed(0)
     network = family.build(is_small=is_small)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    torch.save(network.state_dict(), folder / "w.pth")
+    parameters = write_weights(network, folder / "w.pth")
     picture = _pictures(folder)
     package = folder / "fp32.edgesr"
     tile = ["--tile", family.tile] if is_small and family.tile else []
@@ -61,7 +51,7 @@ def prove(family: Family, folder: Path, *, is_small: bool, say: Said = lambda te
     rows["cpu"] = _run(package, picture, open_backend("cpu"))
     for kind in ("fp16", "int8"):
         say(kind)
-        rows[kind] = _built(package, folder / f"{kind}.edgesr", kind)
+        rows[kind] = built(package, folder / f"{kind}.edgesr", kind, folder / "calib", "--no-simplify")
     say("pictures at both ends")
     rows["embed_io"] = _embedded(package, folder / "pictures.edgesr")
     tile = opened.descriptor.size.fixed or (family.side, family.side)
@@ -81,20 +71,6 @@ def _run(package: Path, picture: Any, backend: Any) -> dict[str, Any]:
         scale = restorer.scale
     is_right = result.shape == (picture.shape[0] * scale, picture.shape[1] * scale, 3) and float(result.std()) > 1
     return {"ok": bool(is_right)}
-
-
-def _built(package: Path, output: Path, kind: str) -> dict[str, Any]:
-    words = ["build", str(package), f"--{kind}", "--calib", str(package.parent / "calib"), "--target", "onnx"]
-    code, said, told = called(lambda: edgesr([*words, "--no-simplify", "-o", str(output), "--json"]))
-    if code:
-        return {"ok": False, "why": told}
-    document = json.loads(said)
-    against = document["against_fp32"]
-    reasons: dict[str, int] = {}
-    for reason in (document.get("fp32_nodes") or document.get("not_int8") or {}).values():
-        reasons[reason] = reasons.get(reason, 0) + 1
-    made = document["notes"][0].split(";")[0]
-    return {"ok": True, "psnr": against["min_psnr"], "ssim": against["min_ssim"], "made": made, "islands": reasons}
 
 
 def _embedded(package: Path, output: Path) -> dict[str, Any]:
@@ -129,21 +105,7 @@ def _engine(folder: Path, picture: Any, version: str, obstacle: str) -> dict[str
 def _pictures(folder: Path) -> Any:
     """Write a calibration picture and return one of 32 x 32 pixels to run."""
     (folder / "calib").mkdir()
-    with Image.open(_EXAMPLES / "astronaut.png") as image:
+    with Image.open(EXAMPLES / "astronaut.png") as image:
         colors = image.convert("RGB")
     colors.resize((64, 64), Image.Resampling.BICUBIC).save(folder / "calib" / "astronaut.png")
     return np.asarray(colors.resize((32, 32), Image.Resampling.BICUBIC))
-
-
-def called(run: Callable[[], int]) -> tuple[int, str, str]:
-    """Return exit code, standard output and the last line of standard error; leave when a signal ended the command."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            code = run()
-        except SystemExit as error:
-            code = int(error.code or 0)
-    if code in _ENDED:
-        raise SystemExit(code)
-    lines = err.getvalue().strip().splitlines()
-    return code, out.getvalue(), lines[-1] if lines else ""
