@@ -52,7 +52,7 @@ def test_a_shipped_model_is_served_with_the_bits_of_run(schema, call: Call, tmp_
     assert config.version_policy.latest.num_versions == 1
     assert [(group.kind, group.count) for group in config.instance_group] == [(0, 1)]
     (warm,) = config.model_warmup
-    assert (warm.batch_size, list(warm.inputs["image_uint8"].dims)) == (1, [448, 448, 1])
+    assert (warm.batch_size, list(warm.inputs["image_uint8"].dims)) == (1, [512, 512, 1])
     said = {key: value.string_value for key, value in config.parameters.items()}
     with load("cxr-x4-fast", "cpu") as restorer:
         (fidelity,) = restorer.descriptor.controls["fidelity"].default
