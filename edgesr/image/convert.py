@@ -8,6 +8,8 @@ from edgesr.errors import InputError
 from edgesr.types import Array, FloatArray
 
 BLOCK = 1 << 15
+ROUNDING = 1e-6
+"""How far arithmetic in float32 may leave [0, 1]; far less than a step of 16 bits."""
 
 
 def to_float(pixels: Array) -> FloatArray:
@@ -76,12 +78,15 @@ def is_grey(colors: Array) -> bool:
 def check_pixels(array: object) -> Array:
     """Return an image given to the API as uint8, uint16 or float32 ``(H, W, C)``, a view wherever no cast is needed.
 
-    Accepts ``(H, W)`` and ``(H, W, C)`` of uint8, uint16, float16, float32 or float64; floats must be in [0, 1].
+    Accepts ``(H, W)`` and ``(H, W, C)`` of uint8, uint16, float16, float32 or float64; floats must be in [0, 1], from
+    which rounding errors are clipped.
     """
     if not isinstance(array, np.ndarray):
         raise InputError(f"an image must be a numpy array (H, W, C), got {type(array).__name__}; use numpy.asarray")
     if array.ndim not in (2, 3):
         raise InputError(f"an image must be (H, W) or (H, W, C), got shape {array.shape}; pass one image at a time")
+    if isinstance(array, np.ma.MaskedArray):
+        raise InputError("a masked array hides pixels that the network would see; give it their values with filled()")
     pixels = array[:, :, np.newaxis] if array.ndim == 2 else array
     if pixels.size == 0:
         raise InputError(f"the image is empty, its shape is {array.shape}; pass at least one pixel")
@@ -100,11 +105,11 @@ def check_pixels(array: object) -> Array:
     low, high = float(pixels.min()), float(pixels.max())
     if np.isnan(low) or np.isnan(high):
         raise InputError(f"the {array.dtype} image holds NaN; replace it, for example with numpy.nan_to_num")
-    if low < 0 or high > 1:
+    if low < -ROUNDING or high > 1 + ROUNDING:
         raise InputError(
-            f"a {array.dtype} image must lie in [0, 1], got {low:.6g} to {high:.6g}; divide it by its full scale"
+            f"a {array.dtype} image must lie in [0, 1], got {low:.7g} to {high:.7g}; divide it by its full scale"
         )
-    return pixels.astype(np.float32, copy=False)
+    return pixels.astype(np.float32, copy=False) if low >= 0 and high <= 1 else np.clip(pixels, 0, 1, dtype=np.float32)
 
 
 def _flat(array: Array, result: Array) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgesr.errors import InputError
 from edgesr.image import exif, icc, pillow
-from edgesr.image.convert import is_grey
+from edgesr.image.convert import ROUNDING, is_grey
 from edgesr.image.ifd import Entry, Header, ReadAt, parse_directory, parse_header
 from edgesr.image.picture import Metadata, Picture
 from edgesr.image.source import check_size
@@ -104,11 +104,11 @@ def _checked_floats(samples: Array) -> Array:
     low, high = float(samples.min()), float(samples.max())
     if np.isnan(low) or np.isnan(high) or np.isinf(high) or np.isinf(low):
         raise InputError("the TIFF file holds NaN or infinite values; replace them and save it again")
-    if low < 0 or high > 1:
+    if low < -ROUNDING or high > 1 + ROUNDING:
         raise InputError(
             f"the floating-point TIFF file holds values from {low:.6g} to {high:.6g}; scale them to [0, 1]"
         )
-    return samples
+    return samples if low >= 0 and high <= 1 else samples.clip(0, 1)
 
 
 def _look_up(samples: Array, page: Page, *, keep_color: bool) -> Array:

@@ -60,12 +60,15 @@ class RestoreNetwork:
         self.engine: Engine = backend.load(file or package.part_path(NETWORK))
         self.lock = threading.Lock()
         self._free: list[Workspace] = []
+        self._is_closed = False
         self._check_roles()
 
     @contextmanager
     def workspace(self) -> Iterator[Workspace]:
         """Lend a set of buffers for one picture. Safe from any thread."""
         with self.lock:
+            if self._is_closed:
+                raise BackendError(f"model {self.descriptor.name} is closed; load it again")
             lent = self._free.pop() if self._free else Workspace(self)
         try:
             yield lent
@@ -92,6 +95,7 @@ class RestoreNetwork:
     def close(self) -> None:
         """Free the engine and all buffers."""
         with self.lock:
+            self._is_closed = True
             self._free.clear()
             self.engine.close()
 

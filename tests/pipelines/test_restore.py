@@ -261,3 +261,22 @@ def test_agreement_is_that_of_the_best_declared_downscaler_or_of_the_one_named()
         kernels = ("cubic", "area", "antialiased")
         small = {k: downscale(free.image[..., None] / 255.0, 4, k)[..., 0] * 255 - area for k in kernels}
         assert free.consistency == pytest.approx(min(np.sqrt(np.mean(r**2)) for r in small.values()), rel=1e-4)
+
+
+def test_rounding_errors_of_floats_are_clipped_and_masks_are_refused(make_restorer):
+    restorer, image = make_restorer(), picture(9, 14, dtype=np.float32)
+    image[0, :2] = 0, 1
+    beyond = image.copy()
+    beyond[0, :2] = -1e-7, np.nextafter(np.float32(1), np.float32(2))
+    np.testing.assert_array_equal(restorer(beyond), restorer(image))
+    with pytest.raises(InputError, match="masked array"):
+        restorer(np.ma.masked_array(image, image > 0.5))
+
+
+def test_a_closed_pipeline_says_so_by_name_and_takes_nothing_more(make_restorer):
+    restorer = make_restorer()
+    restorer.close()
+    with pytest.raises(BackendError, match=f"model {restorer.descriptor.name} is closed; load it again"):
+        restorer(picture(4, 4))
+    with pytest.raises(BackendError, match="the pipeline is closed"):
+        restorer.submit(picture(4, 4))
