@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,8 @@ _DTYPES = {
     "tensor(int64)": np.int64,
     "tensor(bool)": np.bool_,
 }
+_SOURCE_PLACE = re.compile(r"/\S+\.(?:cc|h):\d+ .*?\)\s+(?=\S)")
+"""The line and function of ONNX Runtime's own source, which stand before what it has to say."""
 _OUT_OF_MEMORY = (
     "bad_alloc",
     "bad allocation",
@@ -227,7 +230,7 @@ def _import_onnxruntime() -> Any:
 
 def _translate(error: Exception, what: str, kind: type[EdgesrError]) -> EdgesrError:
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    text = lines[0][:300]
+    text = _SOURCE_PLACE.sub(" ", lines[0])[:300]
     if isinstance(error, MemoryError) or any(mark in str(error).lower() for mark in _OUT_OF_MEMORY):
         return OutOfMemoryError(f"{what}: out of memory; use a smaller --tile")
     return kind(f"{what}: {explain(text)}")
