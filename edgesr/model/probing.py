@@ -135,14 +135,17 @@ def find_range(
     """
     fits = {}
     for low, high in candidates:
-        for output_range, error in _errors(probe, size, scale, (low, high)):
+        for output_range, error in _errors(probe, size, scale, (low, high), is_given=len(candidates) == 1):
             fits[(low, high), output_range] = error
     best = min(fits, key=lambda pair: fits[pair])
     unit, signed = ((given, given) for given in (RANGES[0], RANGES[2]))
     if unit in fits and fits[unit] <= fits[best] * _CLEARLY[0] + _CLEARLY[1]:
         best = unit
     if not fits[best] <= _TRACKS:
-        raise ModelError("its output follows the input in no known value range; give the range, e.g. --range 0 255")
+        raise ModelError(
+            "its output follows the input in no known value range; give the range, e.g. --range 0,255, or pack it "
+            "with a model.json where it takes a mean and a deviation"
+        )
     if best != unit or not fits.get(signed, np.inf) <= _TRACKS:
         return *best, False
     return (*signed, False) if _stops_at(probe, size, *RANGES[2]) else (*unit, True)
@@ -154,7 +157,9 @@ def _stops_at(probe: Probe, size: tuple[int, int], low: float, high: float) -> b
     return all(abs(value - limit) < _TRACKS / 2 for value, limit in zip(reached, (low, high), strict=True))
 
 
-def _errors(probe: Probe, size: tuple[int, int], scale: int, given: Range) -> list[tuple[Range, float]]:
+def _errors(
+    probe: Probe, size: tuple[int, int], scale: int, given: Range, *, is_given: bool
+) -> list[tuple[Range, float]]:
     """Return the error of every output range for pictures in one input range, as a fraction of the output range."""
     h, w = size
     border = min(_BORDER, h // 4, w // 4)
@@ -166,7 +171,7 @@ def _errors(probe: Probe, size: tuple[int, int], scale: int, given: Range) -> li
         for low, high in RANGES:
             pixels = (small - low) / (high - low)
             error = float(np.sqrt(np.mean((pixels - picture[inner]) ** 2)))
-            follows = np.isfinite(error) and _keeps_contrast(pixels, picture[inner])
+            follows = np.isfinite(error) and (is_given or _keeps_contrast(pixels, picture[inner]))
             worst[low, high] = max(worst[low, high], error if follows else np.inf)
     return list(worst.items())
 
