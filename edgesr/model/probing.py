@@ -143,8 +143,8 @@ def find_range(
         best = unit
     if not fits[best] <= _TRACKS:
         raise ModelError(
-            "its output follows the input in no known value range; give the range, e.g. --range 0,255, or pack it "
-            "with a model.json where it takes a mean and a deviation"
+            "its output follows the input in no known value range; give the range, e.g. --range 0,255, and where "
+            "it takes a mean and a deviation, these with edgesr pack --descriptor"
         )
     if best != unit or not fits.get(signed, np.inf) <= _TRACKS:
         return *best, False
