@@ -44,6 +44,7 @@ def open_entry(spec: Spec, folder: Path, plan: Plan, told: Watchers, *, clock: C
         entry.first = subject.run(0)
         subject.use(entry.pictures)
         subject.time_on_device()
+        subject.choose_runtimes()
     except EdgesrError as error:
         entry.error = error
         told.note(f"{spec.title}: {error}")

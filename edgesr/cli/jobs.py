@@ -70,7 +70,7 @@ def plan_jobs(
     for text in inputs:
         root, folder = _root(text), _folder(text, output)
         is_own = _own_outputs(root, folder)
-        for source in find_pictures(text, recursive=recursive):
+        for source in _found(text, recursive=recursive):
             if text == os.fspath(source) or not is_own(source):
                 place = source.parent if folder is None else folder / source.parent.relative_to(root)
                 job = Job(source, place / _name(source, extension), folder, suffix)
@@ -78,6 +78,15 @@ def plan_jobs(
     if not jobs:
         raise InputError(f"{', '.join(inputs)}: holds only pictures that edgesr wrote; give others, or another -o")
     return _distinct(list(jobs.values()))
+
+
+def _found(text: str, *, recursive: bool) -> list[Path]:
+    try:
+        return find_pictures(text, recursive=recursive)
+    except InputError as error:
+        if recursive or not is_folder(text):
+            raise
+        raise InputError(f"{error}; take those with --recursive") from None
 
 
 def resolve_jobs(jobs: list[Job], usual: str, extra: tuple[str, ...] = ()) -> list[Job]:

@@ -70,6 +70,12 @@ class FastestCpu:
         """False: a run has ended when it returns."""
         return False
 
+    def measure_soon(self) -> None:
+        """Measure in the next run of every size that has no choice yet, however little was computed."""
+        self._worth = 0.0
+        for engine in self._engines:
+            engine.measure_soon()
+
     def load(self, path: Path) -> FastestEngine:
         """Open an ONNX file in the runtime that was the faster one for it so far."""
         opened = FastestEngine(lambda name: self._backend(name).load(path), path, self._store, self._note, self._worth)
@@ -168,6 +174,10 @@ class FastestEngine:
             if before < self._worth <= self._spent[bucket]:
                 self._kept.want(bucket)
         return result
+
+    def measure_soon(self) -> None:
+        """Measure in the next run of every size that has no choice yet."""
+        self._worth = 0.0
 
     def close(self) -> None:
         """Free both."""

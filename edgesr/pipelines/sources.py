@@ -61,8 +61,7 @@ def find_pictures(source: str | os.PathLike[str], *, recursive: bool = False) ->
     if is_folder(path):
         pictures = sorted(p for p in _files(path, recursive=recursive) if _is_picture(p))
         if not pictures:
-            deeper = "" if recursive else "; pictures in subfolders are taken with --recursive"
-            raise InputError(f"{path}: the folder holds no pictures{deeper}")
+            raise InputError(f"{path}: the folder holds no pictures" + ("" if recursive else ", subfolders left out"))
         return pictures
     if is_pattern(source):
         matches = sorted(Path(p) for p in glob.glob(os.fspath(source), recursive=True) if stat.S_ISREG(_mode(p)))

@@ -190,6 +190,15 @@ def test_little_work_is_not_measured(tmp_path):
     assert len(chosen.notes) == 1
 
 
+def test_a_benchmark_can_have_it_measured_before_its_timed_runs(tmp_path):
+    chosen = Chosen(tmp_path, Paced(SLOW), Paced(FAST), worth=60.0)
+    chosen.run()
+    assert chosen.notes == []
+    chosen.backend.measure_soon()
+    chosen.run()
+    assert "auto takes OpenVINO" in chosen.notes[0]
+
+
 def test_a_process_that_ended_too_early_lets_the_next_one_measure(tmp_path):
     first = Chosen(tmp_path, Paced(0.05), Paced(FAST), worth=0.05)
     first.run()
