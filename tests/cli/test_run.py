@@ -125,6 +125,20 @@ def test_json_is_one_document_and_nothing_else_is_said(call: Call, models: Model
     assert (record["status"], record["input_size"], record["output_size"]) == ("done", [12, 16], [24, 32])
 
 
+def test_json_says_which_runtime_auto_took(
+    call: Call, models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgesr.pipelines.place.find_spec", lambda name: object())  # as where OpenVINO is installed
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    source = picture(tmp_path / "a.png")
+    auto, named = (
+        call("run", source, "-m", models.package, "--json", "--device", device).document for device in ("auto", "cpu")
+    )
+    (sentence,) = auto["runtime"]
+    assert sentence.endswith(": ONNX Runtime, as less than 1 s was computed")
+    assert "runtime" not in named
+
+
 def test_json_also_holds_the_failure(call: Call, models: Models, tmp_path: Path) -> None:
     answer = call("run", tmp_path / "none.png", "-m", models.package, "--json")
     (record,) = answer.document["results"]
