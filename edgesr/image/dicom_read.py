@@ -102,9 +102,7 @@ def _check_stored(dataset: Dataset) -> tuple[int, str]:
         raise InputError(f"a DICOM file with {bits} stored bits is not supported; export it with 8 to 16 bits")
     high = _number(dataset, "HighBit", bits - 1)
     if high != bits - 1 and not dataset.file_meta.TransferSyntaxUID.is_compressed:
-        raise InputError(
-            f"the DICOM file keeps {bits} stored bits below bit {high}; export it with high bit {bits - 1}"
-        )
+        raise InputError(f"the DICOM file has {bits} stored bits and HighBit {high}; export it with HighBit {bits - 1}")
     return bits, photometric
 
 
