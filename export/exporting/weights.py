@@ -141,6 +141,11 @@ def _torch_file(path: Path) -> Any:
             f"{path}: {reason}; save the weights alone, torch.save(network.state_dict(), ...) or safetensors"
         ) from None
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, IndexError, TypeError) as error:
+        if "TorchScript" in str(error):
+            raise ModelError(
+                f"{path}: is a TorchScript archive, which holds code that is not run; save the weights alone, "
+                "torch.save(network.state_dict(), ...) or safetensors"
+            ) from None
         raise ModelError(f"{path}: is no readable checkpoint of PyTorch: {_short(error)}") from None
 
 

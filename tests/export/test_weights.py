@@ -151,3 +151,10 @@ def test_weights_of_one_family_are_refused_by_another() -> None:
         rrdb.build(Edsr(4, blocks=1, channels=8).state_dict(), arguments, "w.pth")
     with pytest.raises(ModelError, match=r"no weights of an EDSR x1: 6 missing \(body\.0\.conv1\.bias, .*unknown"):
         edsr.build(Rrdb(1, channels=8).state_dict(), arguments, "w.pth")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_torchscript_is_refused_with_what_to_save_instead(tmp_path) -> None:
+    torch.jit.trace(torch.nn.Conv2d(1, 1, 1), torch.zeros(1, 1, 2, 2)).save(str(tmp_path / "script.pt"))
+    with pytest.raises(ModelError, match=r"script\.pt: is a TorchScript archive, .* save the weights alone"):
+        read_weights(tmp_path / "script.pt")
