@@ -108,6 +108,7 @@ class DiffusionNetwork:
         """Free all engines and buffers."""
         with self._making:
             self._free.clear()
+            self.ends.close()
             if self.whole is not None:
                 self.whole.close()
             while self._engines:

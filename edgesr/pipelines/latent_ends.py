@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
-from edgesr.engines.base import Backend, Engine
+from edgesr.engines.base import Backend, Buffer, Engine
 from edgesr.errors import ModelError, NonFiniteError
 from edgesr.image.resample import upscale, upscale_window
 from edgesr.model.descriptor import ModelDescriptor
@@ -19,33 +21,56 @@ from edgesr.pipelines.network import Timings
 from edgesr.pipelines.tiling import Span, blend_tiles, span_weights
 from edgesr.types import Array, FloatArray
 
+_SHAPES_KEPT = 4
 
-@dataclass(frozen=True)
+
+@dataclass
+class _EndBuffers:
+    source: Buffer
+    made: Buffer | None = None
+    """None until the first run has told its shape."""
+
+
 class EndNetwork:
-    """A network with one input and one output, and the lock under which it runs."""
+    """A network with one input and one output that are passed, and the lock under which it runs."""
 
-    engine: Engine
-    backend: Backend
-    lock: threading.Lock
-    input: str
-    output: str
+    def __init__(self, engine: Engine, backend: Backend, lock: threading.Lock, source: str, made: str) -> None:
+        self._engine, self._backend, self._lock = engine, backend, lock
+        self._source, self._made = source, made
+        self._kept: OrderedDict[tuple[int, ...], _EndBuffers] = OrderedDict()
 
     def __call__(self, values: Array, timings: Timings) -> FloatArray:
         """Run on ``(1, channels, h, w)`` and return a float32 copy of what comes out."""
-        spec = self.engine.inputs[self.input]
-        start = perf_counter()
-        buffer = self.backend.empty(values.shape, spec.dtype)
-        buffer.copy_from(np.ascontiguousarray(values, spec.dtype))
-        copied = perf_counter()
-        with self.lock:
-            made = self.engine.run({self.input: buffer})[self.output]
-            self.backend.synchronize()
+        spec = self._engine.inputs[self._source]
+        with self._lock:
+            start = perf_counter()
+            buffers = self._buffers(values.shape, spec.dtype)
+            buffers.source.copy_from(np.ascontiguousarray(values, spec.dtype))
+            copied = perf_counter()
+            outputs = None if buffers.made is None else {self._made: buffers.made}
+            made = self._engine.run({self._source: buffers.source}, outputs)[self._made]
+            self._backend.synchronize()
             ran = perf_counter()
             result = np.array(made.numpy(), np.float32)
+            if buffers.made is None:
+                buffers.made = self._backend.empty(made.shape, made.dtype)
         timings.h2d += copied - start
         timings.infer += ran - copied
         timings.d2h += perf_counter() - ran
         return result
+
+    def close(self) -> None:
+        """Free the buffers."""
+        with self._lock:
+            self._kept.clear()
+
+    def _buffers(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _EndBuffers:
+        if shape not in self._kept:
+            self._kept[shape] = _EndBuffers(self._backend.empty(shape, dtype))
+            if len(self._kept) > _SHAPES_KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(shape)
+        return self._kept[shape]
 
 
 class LatentEnds:
@@ -56,6 +81,12 @@ class LatentEnds:
         self._around = around_of(descriptor)
         self._encoder = encoder
         self._decoder = decoder
+
+    def close(self) -> None:
+        """Free the buffers of both networks."""
+        for end in (self._encoder, self._decoder):
+            if end is not None:
+                end.close()
 
     @property
     def has_encoder(self) -> bool:

@@ -45,7 +45,9 @@ def test_few_steps_become_one_launch_and_two_copies_by_themselves(one_machine: M
 
 
 @pytest.mark.parametrize(("steps", "options"), [(9, {}), (40, {}), (40, {"sampler": "ddpm"}), (4, {"sampler": "ddpm"})])
-def test_any_number_of_steps_is_one_launch_and_two_copies(one_machine: Machine, tmp_path, steps, options):
+def test_any_number_of_steps_is_one_launch_and_two_copies_between_encoder_and_decoder(
+    one_machine: Machine, tmp_path, steps, options
+):
     path = package(tmp_path, schedule=SCHEDULE | {"num_inference_steps": steps})
     with load(path, "cpu", **options) as expected, load(path, "tensorrt", **options) as pipeline:
         for seed in range(3):  # the first two runs load kernels and record the graphs
@@ -55,8 +57,8 @@ def test_any_number_of_steps_is_one_launch_and_two_copies(one_machine: Machine, 
         image = picture(12, 16, seed=4)
         found = pipeline(image)
         spent = {name: calls[name] - count for name, count in before.items()}
-        # Encoder and decoder have buffers of their own, made for each picture, and two copies each.
-        assert spent == {"cudaMemcpyAsync": 6, "cudaGraphLaunch": 1, "cudaMalloc": 4}
+        # Encoder and decoder are graphs of their own, with two copies each.
+        assert spent == {"cudaMemcpyAsync": 6, "cudaGraphLaunch": 3, "cudaMalloc": 0}
         assert np.abs(found.astype(int) - expected(image)).max() <= 1
 
 
