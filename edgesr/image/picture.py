@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from edgesr.errors import InputError
 from edgesr.types import Array
@@ -26,8 +25,8 @@ class Metadata:
     icc: bytes | None = field(default=None, repr=False)
     exif: bytes | None = field(default=None, repr=False)
     dpi: tuple[float, float] | None = None
-    text: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
-    colour: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    text: Mapping[str, str] = field(default_factory=dict, repr=False)
+    colour: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     dicom: object = field(default=None, repr=False, compare=False)
 
 

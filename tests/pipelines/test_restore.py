@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import threading
 
 import numpy as np
@@ -19,6 +20,15 @@ def picture(*shape: int, dtype=np.uint8) -> np.ndarray:
     if np.dtype(dtype).kind == "f":
         return large.astype(dtype)
     return np.rint(large * np.iinfo(dtype).max).astype(dtype)
+
+
+def test_a_result_goes_through_another_process_and_back():
+    with edgesr.load("cxr-x4-fast", "cpu") as restorer:
+        result = restorer.restore(picture(9, 14), uncertainty=True)
+    again = pickle.loads(pickle.dumps(result))
+    np.testing.assert_array_equal(again.image, result.image)
+    np.testing.assert_array_equal(again.std, result.std)
+    assert (again.meta, again.timings, again.residual) == (result.meta, result.timings, result.residual)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
