@@ -15,6 +15,7 @@ from benchmarks.diffusion.results import (
     FULL,
     FULL_PROCESS,
     LOOP,
+    OF_A_FOLDER,
     PROCESS,
     PUBLISHED,
     SAME,
@@ -76,7 +77,8 @@ def _speed(results: Results) -> str:
         "takes the steps that the package takes by default, on ONNX Runtime where OpenVINO is not named. The published "
         "size is diffusers' AutoencoderKL (83,653,863 parameters, latents of 4 x 32 x 32) and the U-Net of 813,220, "
         "with seeded weights: times do not depend on them, and how good its pictures are is measured below with our "
-        "own network of that U-Net's size, trained the published way. The loop is what 30 steps more "
+        "own network of that U-Net's size, trained the published way. Folders are of "
+        f"{OF_A_FOLDER} pictures, whose process is counted whole. The loop is what 30 steps more "
         f"take, from 10 to 40, beside 30 bare calls, in {len(few[LOOP])} rounds of their own; all others took turns in "
         f"{results.plan.rounds} rounds after short runs that are not counted. "
         "Median (quartiles).\n\n"

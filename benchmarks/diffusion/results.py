@@ -65,3 +65,4 @@ class Point:
     "edgesr on OpenVINO, loaded",
 )
 LONG_STEPS, SHORT_STEPS = 40, 10
+OF_A_FOLDER = 64

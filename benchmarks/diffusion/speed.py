@@ -27,6 +27,7 @@ from benchmarks.diffusion.results import (
     FULL_PROCESS,
     LONG_STEPS,
     LOOP,
+    OF_A_FOLDER,
     PROCESS,
     PUBLISHED,
     SAME,
@@ -43,7 +44,6 @@ from edgesr.model.diffusion_rules import UNET
 from edgesr.schedule import ScheduleConfig, make_schedule
 
 SEED = 1
-OF_A_FOLDER = 32
 LOOP_ROUNDS = 30
 """More than of the whole pictures: the loop adds less than what runs of one network differ by."""
 
