@@ -17,7 +17,7 @@ from edgesr.bench.nvml import Nvml
 from edgesr.bench.plan import Plan, Watchers
 from edgesr.bench.power import INTERVAL, Meter, Sampler, describe_power, open_meter
 from edgesr.bench.record import Row, Stage
-from edgesr.bench.single_stream import single_stream
+from edgesr.bench.single_stream import sentence, single_stream
 from edgesr.bench.subject import Subject
 from edgesr.bench.thermal import ThrottleWatch, hottest
 from edgesr.bench.throughput import measure_throughput
@@ -78,6 +78,8 @@ class Session:
             notes.append("this machine does not tell whether it throttles; only the times themselves could show it")
         if len({picture.shape for picture in entry.pictures}) > 1:
             notes.append("the pictures have several sizes: percentiles mix them")
+        stream = single_stream(one.stages["end_to_end"], one.seconds) if plan.mlperf else {}
+        notes += [sentence(stream)] if stream else []
         picture = entry.pictures[0]
         row = Row(
             **facts_of(entry),
@@ -92,7 +94,7 @@ class Session:
             memory=subject.memory.readings(),
             power=describe_power(self._sampler, self._meter, self._why_none, one.intervals, one.count, idle=self._idle),
             temperatures={"start": self._start, "end": self._end},
-            mlperf=single_stream(one.stages["end_to_end"], one.seconds) if plan.mlperf else {},
+            mlperf=stream,
             quality=entry.quality,
             status="invalid" if faults else "valid",
             reasons=tuple(faults),

@@ -8,7 +8,7 @@ here was not submitted and is no MLPerf result.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 from edgesr.bench.record import Value
@@ -41,6 +41,16 @@ def single_stream(samples: Sequence[float], seconds: float) -> dict[str, Value]:
         "is_compliant": not reasons,
         "reason": "; ".join(reasons),
     }
+
+
+def sentence(found: Mapping[str, Value]) -> str:
+    """Say the estimate and what it rests on, for people."""
+    p90 = f"{found['p90_ms']:.3g} ms" if found["p90_ms"] is not None else "no estimate"
+    ruled = "" if found["is_compliant"] else f", which is not by the rules: {found['reason']}"
+    return (
+        f"SingleStream, early-stopping estimate of the 90th percentile: {p90} of {found['queries']} queries{ruled}; "
+        "not submitted to MLCommons, no MLPerf result"
+    )
 
 
 @cache

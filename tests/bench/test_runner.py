@@ -61,6 +61,7 @@ def test_a_row_holds_stages_quality_memory_and_conditions(tmp_path, pictures):
     assert row.first_ms > 0 and row.load_ms > 0 and row.build_ms is None
     assert set(row.conditions) >= {"graph", "transfers", "spin", "clock", "threads"}
     assert row.mlperf["is_compliant"] is False
+    assert any(note.startswith("SingleStream, early-stopping estimate") for note in row.notes)
     assert all(reading.value is not None or reading.missing for reading in row.power.values())
 
 

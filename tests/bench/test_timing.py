@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from edgesr.bench.single_stream import early_stopping, single_stream
+from edgesr.bench.single_stream import early_stopping, sentence, single_stream
 from edgesr.bench.throughput import measure_throughput
 from edgesr.bench.timing import Protocol, measure
 from edgesr.bench.validity import Limits, find_faults
@@ -156,6 +156,10 @@ def test_single_stream_says_what_the_rules_still_ask_for():
     full = single_stream([2.0] * 700, 601.0)
     assert full["is_compliant"] is True
     assert full["p90_ms"] == 2.0
+    assert sentence(full).startswith(
+        "SingleStream, early-stopping estimate of the 90th percentile: 2 ms of 700 queries; "
+    )
+    assert "no estimate of 10 queries, which is not by the rules: 5 s were measured" in sentence(short)
 
 
 def test_throughput_counts_the_pictures_of_all_streams():
