@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +17,8 @@ from edgesr.schedule import Schedule, noise_field
 from edgesr.types import Array, FloatArray
 
 Tile = tuple[Span, Span]
+_DRAWN_AHEAD = 4
+"""Steps with noise from which a thread to draw it pays."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +76,30 @@ class Reverse:
         self, stepper: Stepper, group: Sequence[State], first: FloatArray, conditions: Array | None
     ) -> FloatArray:
         stepper.load(first, conditions, np.zeros_like(first))
-        for index, row in enumerate(self.schedule.rows):
-            stepper.advance(row, self._noises(index, group) if row[7] else None)
-            if self.correct is not None:
-                self._correct(stepper, row, group)
-            self.on_step()
+        with closing(self._drawn(group)) as noises:
+            for row, noise in zip(self.schedule.rows, noises, strict=True):
+                stepper.advance(row, noise)
+                if self.correct is not None:
+                    self._correct(stepper, row, group)
+                self.on_step()
         return np.array(stepper.state)
+
+    def _drawn(self, group: Sequence[State]) -> Generator[FloatArray | None, None, None]:
+        """Yield what each step adds; the next is drawn on a thread of its own while the device works on one."""
+        rows = self.schedule.rows
+
+        def draw(index: int) -> FloatArray | None:
+            return self._noises(index, group) if index < len(rows) and rows[index, 7] else None
+
+        if np.count_nonzero(rows[:, 7]) < _DRAWN_AHEAD:
+            yield from map(draw, range(len(rows)))
+            return
+        with ThreadPoolExecutor(1, thread_name_prefix="edgesr-noise") as thread:
+            ahead = thread.submit(draw, 0)
+            for index in range(len(rows)):
+                made = ahead.result()
+                ahead = thread.submit(draw, index + 1)
+                yield made
 
     def _at_once(
         self, stepper: Stepper, group: Sequence[State], first: FloatArray, conditions: Array | None
