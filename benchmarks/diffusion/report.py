@@ -56,14 +56,15 @@ def render(results: Results) -> str:
 def _speed(results: Results) -> str:
     speed, few = results.speed, results.speed.seconds
     rows = [[name, summarize(samples).text(1.0, 3)] for name, samples in few.items()]
-    loop = summarize(overheads(few))
+    loop, against = summarize(speed.loop), summarize(overheads(few))
     same = summarize(ratios(few[EAGER], few[SAME]))
     through = summarize(ratios(few[PUBLISHED], few[SAME]))
     told = [
         *_against_published(few),
         ["PyTorch eager / edgesr, same 300 steps", same.text(1, 2), "1.5", _met(same.median >= TARGETS["same"])],
         ["the published way / edgesr, same 300 steps", through.text(1, 2), "", ""],
-        ["the loop beyond bare network calls, %", loop.text(1, 1), "3", _met(loop.median <= TARGETS["loop"])],
+        ["a step beside its call of the engine, %", loop.text(1, 1), "3", _met(loop.median <= TARGETS["loop"])],
+        ["a step against a bare call of its network, %", against.text(1, 1), "", ""],
         [
             "PSNR of the two 300-step pictures from one noise",
             f"{speed.agreement:.1f} dB",
@@ -78,8 +79,9 @@ def _speed(results: Results) -> str:
         "size is diffusers' AutoencoderKL (83,653,863 parameters, latents of 4 x 32 x 32) and the U-Net of 813,220, "
         "with seeded weights: times do not depend on them, and how good its pictures are is measured below with our "
         "own network of that U-Net's size, trained the published way. Folders are of "
-        f"{OF_A_FOLDER} pictures, whose process is counted whole. The loop is what 30 steps more "
-        f"take, from 10 to 40, beside 30 bare calls, in {len(few[LOOP])} rounds of their own; all others took turns in "
+        f"{OF_A_FOLDER} pictures, whose process is counted whole. A step is what 30 steps more "
+        f"take, from 10 to 40, divided by 30: beside the time inside their own calls of the engine, and against bare "
+        f"calls of the network in {len(few[LOOP])} rounds of their own; all others took turns in "
         f"{results.plan.rounds} rounds after short runs that are not counted. "
         "Median (quartiles).\n\n"
         + table(["what", "s"], rows)

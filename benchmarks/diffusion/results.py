@@ -12,6 +12,8 @@ class Speed:
     seconds: dict[str, list[float]] = field(default_factory=dict)
     agreement: float = 0.0
     """PSNR of the 300 steps in edgesr against PyTorch's from the same noise, decibels, before rounding."""
+    loop: list[float] = field(default_factory=list)
+    """What steps spend beside their calls of the engine, in percent of these, for each of several pictures."""
 
 
 @dataclass(frozen=True)
