@@ -50,7 +50,7 @@ SMALL: dict[str, tuple[Callable[[], nn.Module], int, tuple[str, ...]]] = {
     "edsr": (lambda: Edsr(4, blocks=1, channels=8), 16, ("y",)),
     "rrdb": (lambda: Rrdb(1, channels=8, growth=4), 16, ("y",)),
     "swinir": (lambda: SwinIr(2, 12, (2,), (2,), upsampler="pixelshuffledirect"), 16, ("y",)),
-    "prior-fsr": (lambda: PriorFsr(channels=8, blocks=1, prior=8, fusion=1), 16, ("y", "parsing")),
+    "prior-fsr": (lambda: PriorFsr(channels=16, blocks=1, prior=8, fusion=1), 16, ("y", "parsing")),
     "rlfn": (lambda: Rlfn(8, 8, 1, 2), 32, ("y",)),
     "imdn": (lambda: Imdn(16, 1, 2), 16, ("y",)),
     "resnet18": (_resnet, 32, ("logits",)),
