@@ -59,6 +59,7 @@ class Overlap:
             if is_large and not held:
                 self._large.acquire()
                 held = True
+                self.check(0, 1)  # what was waited for may have ended with the run
 
         try:
             size = source.stat().st_size

@@ -94,6 +94,28 @@ def test_only_one_large_picture_is_held_at_a_time(tmp_path: Path) -> None:
     assert most == [2]
 
 
+def test_a_large_picture_that_waited_is_not_begun_when_the_run_ends(tmp_path: Path) -> None:
+    second_waits, begun = threading.Event(), []
+
+    def work(pixels: int) -> None:
+        if pixels == 1:
+            assert second_waits.wait(10)
+            raise ValueError("broken")
+        second_waits.set()
+        with overlap.alone(tmp_path) as wait:
+            wait(pixels)
+            begun.append(pixels)
+
+    overlap = Overlap()
+    overlap._large.acquire()
+    with pytest.raises(ValueError, match="broken"), overlap:
+        try:
+            list(overlap.map(work, [1, 5 << 20]))
+        finally:
+            threading.Timer(0.1, overlap._large.release).start()
+    assert begun == []
+
+
 def test_standard_error_comes_back_when_the_last_thread_leaves(capfd: pytest.CaptureFixture[str]) -> None:
     first_is_in, second_is_out = threading.Event(), threading.Event()
 
