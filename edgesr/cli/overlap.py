@@ -39,10 +39,21 @@ class Overlap:
         for item in items:
             waiting.append((item, self._threads.submit(work, item)))
             if len(waiting) == AT_ONCE:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        for item, future in waiting:
-            yield item, future.result()
+                yield from self._first(waiting)
+        while waiting:
+            yield from self._first(waiting)
+
+    def _first(self, waiting: deque[tuple[T, Future[R]]]) -> Iterator[tuple[T, R]]:
+        """Wait for the first; when that is interrupted, yield those that are finished all the same before it ends."""
+        try:
+            made = waiting[0][1].result()
+        except KeyboardInterrupt:
+            self._is_ending.set()
+            for item, future in waiting:
+                if not future.cancel() and future.exception() is None:
+                    yield item, future.result()
+            raise
+        yield waiting.popleft()[0], made
 
     def check(self, done: int, total: int) -> None:
         """Raise Stopped once the run is being ended; for ``on_tile``."""
