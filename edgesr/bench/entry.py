@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgesr.bench.opening import open_subject
 from edgesr.bench.pairs import PicturePair
 from edgesr.bench.plan import Plan, Watchers
 from edgesr.bench.record import Row
 from edgesr.bench.spec import Spec
-from edgesr.bench.subject import Subject, open_subject
+from edgesr.bench.subject import Subject
 from edgesr.bench.timing import Clock
 from edgesr.errors import EdgesrError, InputError
 from edgesr.types import Array

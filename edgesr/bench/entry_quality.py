@@ -13,10 +13,11 @@ from edgesr.bench.entry import Entry
 from edgesr.bench.evaluate import counter_of, evaluate_labels
 from edgesr.bench.inputs import shrink_of
 from edgesr.bench.label_quality import LabelledPicture
+from edgesr.bench.opening import open_subject
 from edgesr.bench.pairs import PicturePair
 from edgesr.bench.plan import Plan, Watchers
 from edgesr.bench.quality import measure_quality
-from edgesr.bench.subject import Subject, open_subject
+from edgesr.bench.subject import Subject
 from edgesr.bench.unlabelled import Unlabelled
 from edgesr.errors import EdgesrError, InputError, ModelError, UsageError
 from edgesr.pipelines.agreement import AgreementCounter

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from time import perf_counter
 from types import TracebackType
 from typing import Any
 
@@ -13,23 +12,19 @@ import numpy as np
 
 from edgesr.bench.conditions import describe_conditions
 from edgesr.bench.inputs import input_of
-from edgesr.bench.lower import KERNELS, build_lowered
 from edgesr.bench.memory import MemoryWatch
 from edgesr.bench.pairs import PicturePair
 from edgesr.bench.spec import Spec
 from edgesr.bench.timing import Clock
 from edgesr.compile.fastest import FastestCpu
 from edgesr.engines.base import Backend
-from edgesr.engines.cuda import Device
 from edgesr.engines.cuda_timing import RunTimer
-from edgesr.engines.cudart import CudaRuntime
 from edgesr.engines.trt import TrtBackend
-from edgesr.errors import BackendError, UsageError
+from edgesr.errors import UsageError
 from edgesr.model.package import ModelPackage
 from edgesr.pipelines.chain import Chain
-from edgesr.pipelines.load import Pipeline, load, open_model
+from edgesr.pipelines.load import Pipeline
 from edgesr.pipelines.pipeline import PicturePipeline
-from edgesr.pipelines.place import chained
 from edgesr.types import Array
 
 _STAGES = {"pre": "pre", "h2d": "h2d", "infer": "compute", "d2h": "d2h", "post": "post"}
@@ -168,74 +163,6 @@ class Subject(AbstractContextManager["Subject"]):
         self.pipeline.close()
 
 
-def open_subject(
-    spec: Spec,
-    folder: Path,
-    *,
-    calib: str | None = None,
-    clock: Clock = perf_counter,
-    note: Callable[[str], None] = lambda text: None,
-    tick: Callable[[str, float | None], None] = lambda phase, last: None,
-) -> Subject:
-    """Load a model in the precision that is asked for, made in ``folder`` where the model has another one."""
-    model, notes, build_ms, told = spec.model, [], None, "fp32"
-    options: dict[str, Any] = {**spec.controls, **({"steps": spec.steps} if spec.steps else {})}
-    if chained(spec.model) is None:
-        told = precision_of(open_model(spec.model, expects=spec.expects))
-    wanted = spec.precision or told
-    if wanted in KERNELS:
-        options["precision"] = wanted
-    elif wanted != told:
-        if told != "fp32":
-            raise UsageError(f"{spec.model} is a network in {told}; name its FP32 package to measure it in {wanted}")
-        begin = clock()
-        lowered, accuracy = build_lowered(spec.model, wanted, folder, calib=calib, words=_words(spec.expects))
-        model, build_ms = str(lowered), (clock() - begin) * 1e3
-        notes += [accuracy] if accuracy else []
-    said: list[str] = []
-
-    def remember(text: str) -> None:
-        said.append(text)
-        note(text)
-
-    memory = MemoryWatch(_device_free(spec.device))
-    begin = clock()
-    pipeline = load(
-        model,
-        spec.device,
-        threads=spec.threads,
-        tile=spec.tile,
-        expects=spec.expects if model == spec.model else None,
-        note=remember,
-        tick=tick,
-        **options,
-    )
-    load_ms = (clock() - begin) * 1e3
-    return Subject(
-        spec,
-        pipeline,
-        precision=wanted,
-        load_ms=load_ms,
-        build_ms=build_ms,
-        memory=memory,
-        notes=[*notes, *said],
-        clock=clock,
-    )
-
-
-def _device_free(device: str) -> Callable[[], int] | None:
-    """Return what tells the free bytes of the GPU that ``device`` means; None without one."""
-    kind, _, index = device.partition(":")
-    if kind not in ("auto", "cuda", "tensorrt"):
-        return None
-    try:
-        gpu = Device(CudaRuntime.load(), int(index or 0))
-        _ = gpu.free_memory
-    except BackendError:
-        return None
-    return lambda: gpu.free_memory
-
-
 def precision_of(package: ModelPackage) -> str:
     """Return the precision that a package says of its network, ``fp32`` where it says nothing."""
     return str((package.descriptor.precision or {}).get("kind", "fp32"))
@@ -244,11 +171,3 @@ def precision_of(package: ModelPackage) -> str:
 def three_axes(pixels: Array) -> Array:
     """Return ``(H, W, C)``."""
     return pixels if pixels.ndim == 3 else np.asarray(pixels[..., None])
-
-
-def _words(expects: Mapping[str, Any]) -> list[str]:
-    names = {"range": "--range", "layout": "--layout", "color": "--channel-order", "scale": "--scale"}
-    shown = {
-        name: ",".join(f"{n:g}" for n in value) if name == "range" else str(value) for name, value in expects.items()
-    }
-    return [f"{names[name]}={text}" for name, text in shown.items()]

@@ -36,7 +36,8 @@ def measure(
     notes: list[str],
 ) -> dict[str, Any]:
     """Return what running the network tells: scale, channels, sizes, ranges and receptive field."""
-    from edgesr.model.probing import RANGES, Probe, find_range, find_scale, find_sizes, measure_receptive_field
+    from edgesr.model.probing import RANGES, Probe, find_range, find_scale, find_sizes
+    from edgesr.model.receptive_field import measure_receptive_field
 
     try:
         run = open_probe(path)

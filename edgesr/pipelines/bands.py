@@ -15,11 +15,12 @@ from edgesr.errors import OutOfMemoryError
 from edgesr.image.convert import to_float
 from edgesr.pipelines.ahead import run_ahead
 from edgesr.pipelines.augment import self_ensemble
-from edgesr.pipelines.network import RestoreNetwork, Settings, Timings, Workspace
+from edgesr.pipelines.network import RestoreNetwork, Settings, Workspace
 from edgesr.pipelines.planes import run_planes
 from edgesr.pipelines.reduce import reduce_channels
 from edgesr.pipelines.tilesize import Tiles, smaller, tiles_for
 from edgesr.pipelines.tiling import Span, blend_tiles
+from edgesr.pipelines.timings import Timings
 from edgesr.types import Array, FloatArray
 
 

@@ -15,10 +15,10 @@ from edgesr.pipelines.activation import activated
 from edgesr.pipelines.detect import Detector
 from edgesr.pipelines.label_network import PartNetwork
 from edgesr.pipelines.label_pipeline import Thresholds
-from edgesr.pipelines.network import Timings
 from edgesr.pipelines.prepare import Placement
 from edgesr.pipelines.proposals import clipped, decoded, large_enough, nms_in_groups, propose
 from edgesr.pipelines.roi_align import roi_align
+from edgesr.pipelines.timings import Timings
 from edgesr.types import Array, FloatArray
 
 _WEIGHTS = (10.0, 5.0)

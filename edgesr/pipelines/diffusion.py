@@ -18,8 +18,8 @@ from edgesr.pipelines.diffusion_bands import Walk, diffuse_bands
 from edgesr.pipelines.diffusion_network import DiffusionNetwork, Prepare
 from edgesr.pipelines.diffusion_options import DiffusionOptions, Resolved, resolve
 from edgesr.pipelines.latent_tiles import tile_sizes
-from edgesr.pipelines.network import Timings
 from edgesr.pipelines.pipeline import PicturePipeline
+from edgesr.pipelines.timings import Timings
 from edgesr.schedule import ScheduleConfig, make_schedule
 from edgesr.types import Array
 

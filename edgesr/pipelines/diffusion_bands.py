@@ -22,9 +22,9 @@ from edgesr.pipelines.diffusion_network import DiffusionNetwork
 from edgesr.pipelines.diffusion_options import Resolved
 from edgesr.pipelines.latent_tiles import LatentTiles, around_of, latent_tiles
 from edgesr.pipelines.linked import Combined, linked_bands, noise_growth
-from edgesr.pipelines.network import Timings
 from edgesr.pipelines.reduce import reduce_channels
 from edgesr.pipelines.reverse import Reverse, State
+from edgesr.pipelines.timings import Timings
 from edgesr.types import Array, FloatArray
 
 OnStep = Callable[[int, int], None]

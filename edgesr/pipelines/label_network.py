@@ -13,7 +13,7 @@ from edgesr.engines.base import Backend, Engine
 from edgesr.errors import BackendError, ModelError
 from edgesr.model.label_rules import NETWORK
 from edgesr.model.package import ModelPackage
-from edgesr.pipelines.network import Timings
+from edgesr.pipelines.timings import Timings
 from edgesr.types import Array, FloatArray
 
 

@@ -21,9 +21,9 @@ from edgesr.model.schema import suggest
 from edgesr.pipelines.label_network import LabelNetwork
 from edgesr.pipelines.label_result import LabelResult
 from edgesr.pipelines.loaded import LoadedModel, milliseconds_since
-from edgesr.pipelines.network import Timings
 from edgesr.pipelines.prepare import Placement, prepare
 from edgesr.pipelines.sources import Sources, read_sources
+from edgesr.pipelines.timings import Timings
 from edgesr.types import Array, FloatArray
 
 R = TypeVar("R", bound=LabelResult)

@@ -17,8 +17,8 @@ from edgesr.image.resample import upscale, upscale_window
 from edgesr.model.descriptor import ModelDescriptor
 from edgesr.model.diffusion_rules import DECODER, ENCODER
 from edgesr.pipelines.latent_tiles import LatentTiles, around_of
-from edgesr.pipelines.network import Timings
 from edgesr.pipelines.tiling import Span, blend_tiles, span_weights
+from edgesr.pipelines.timings import Timings
 from edgesr.types import Array, FloatArray
 
 _SHAPES_KEPT = 4

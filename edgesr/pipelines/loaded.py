@@ -13,7 +13,7 @@ import numpy as np
 from edgesr.engines.base import Backend
 from edgesr.errors import UsageError
 from edgesr.model.package import ModelPackage
-from edgesr.pipelines.network import Timings
+from edgesr.pipelines.timings import Timings
 from edgesr.pipelines.workers import Workers
 from edgesr.types import Array
 

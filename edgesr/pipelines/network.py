@@ -16,27 +16,11 @@ from edgesr.engines.base import Backend, Buffer, Engine
 from edgesr.errors import BackendError, ModelError
 from edgesr.model.descriptor import ModelDescriptor
 from edgesr.model.package import ModelPackage
+from edgesr.pipelines.timings import Timings
 from edgesr.types import Array, FloatArray
 
 NETWORK = "network"
 _SHAPES_KEPT = 4
-
-
-@dataclass
-class Timings:
-    """Seconds spent so far on one picture, by stage."""
-
-    pre: float = 0.0
-    h2d: float = 0.0
-    infer: float = 0.0
-    d2h: float = 0.0
-
-    def add(self, other: Timings) -> None:
-        """Count the seconds of further work, which may have overlapped this."""
-        self.pre += other.pre
-        self.h2d += other.h2d
-        self.infer += other.infer
-        self.d2h += other.d2h
 
 
 @dataclass(frozen=True)

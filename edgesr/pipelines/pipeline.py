@@ -16,9 +16,9 @@ from edgesr.image.convert import check_pixels
 from edgesr.image.resample import Kernel
 from edgesr.pipelines.bands import Band
 from edgesr.pipelines.loaded import LoadedModel, milliseconds_since
-from edgesr.pipelines.network import Timings
 from edgesr.pipelines.result import Result
 from edgesr.pipelines.sources import Sources, read_sources
+from edgesr.pipelines.timings import Timings
 from edgesr.types import Array, FloatArray
 
 

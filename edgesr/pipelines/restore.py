@@ -15,11 +15,12 @@ from edgesr.model.descriptor import ModelDescriptor
 from edgesr.model.package import ModelPackage
 from edgesr.pipelines.bands import Band, restore_bands
 from edgesr.pipelines.controls import estimate_controls, resolve_controls, show_controls
-from edgesr.pipelines.network import RestoreNetwork, Settings, Timings
+from edgesr.pipelines.network import RestoreNetwork, Settings
 from edgesr.pipelines.pipeline import PicturePipeline
 from edgesr.pipelines.planes import check_channels
 from edgesr.pipelines.result import named_kernels
 from edgesr.pipelines.tilesize import has_full_context, tiles_for
+from edgesr.pipelines.timings import Timings
 from edgesr.types import Array
 
 

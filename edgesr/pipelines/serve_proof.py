@@ -15,10 +15,11 @@ from edgesr.model.descriptor import ModelDescriptor
 from edgesr.model.package import ModelPackage
 from edgesr.pipelines.label_network import LabelNetwork
 from edgesr.pipelines.label_profile import canvas
-from edgesr.pipelines.network import NETWORK, Timings
+from edgesr.pipelines.network import NETWORK
 from edgesr.pipelines.prepare import prepare
 from edgesr.pipelines.restore import Restorer
 from edgesr.pipelines.tiling import round_up
+from edgesr.pipelines.timings import Timings
 from edgesr.types import Array
 
 Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]

@@ -15,7 +15,7 @@ from edgesr.model.descriptor import ModelDescriptor, Part
 from edgesr.model.diffusion_rules import UNROLLED
 from edgesr.pipelines.latent_ends import LatentEnds
 from edgesr.pipelines.latent_tiles import LatentTiles, around_of
-from edgesr.pipelines.network import Timings
+from edgesr.pipelines.timings import Timings
 from edgesr.schedule import Schedule, noise_field
 from edgesr.types import Array, FloatArray
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from edgesr.errors import ModelError, UsageError
-from edgesr.model.probing import pieces_fit, whole_scale
+from edgesr.model.probing import whole_scale
+from edgesr.model.receptive_field import pieces_fit
 from edgesr.types import Array
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 3, 6, 12, 24, 48, 96, 7, 14, 28)

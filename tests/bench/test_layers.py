@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from edgesr.bench.layers import measure_layers
+from edgesr.bench.opening import open_subject
 from edgesr.bench.peaks import Peaks
 from edgesr.bench.spec import Spec
-from edgesr.bench.subject import open_subject
 from edgesr.cli.bench_layers import layer_lines
 from edgesr.compile.choices import Choice
 from edgesr.compile.fastest import FastestCpu

@@ -27,7 +27,7 @@ def bench(capsys, monkeypatch):
 def lowered(monkeypatch, tmp_path):
     """A lower precision that takes red for green and green for red."""
     other = classifier(tmp_path / "lowered", ("green", "red", "blue"))
-    monkeypatch.setattr("edgesr.bench.subject.build_lowered", lambda *rest, **options: (other, "made by a test"))
+    monkeypatch.setattr("edgesr.bench.opening.build_lowered", lambda *rest, **options: (other, "made by a test"))
 
 
 def test_the_subfolders_of_labels_are_the_classes(bench, tmp_path):
@@ -51,7 +51,7 @@ def test_a_lower_precision_stands_beside_fp32_that_was_not_asked_for(bench, lowe
 
 def test_without_labels_the_agreement_with_fp32_judges(bench, monkeypatch, tmp_path):
     sees_red = segmenter(tmp_path / "red")
-    monkeypatch.setattr("edgesr.bench.subject.build_lowered", lambda *rest, **options: (sees_red, ""))
+    monkeypatch.setattr("edgesr.bench.opening.build_lowered", lambda *rest, **options: (sees_red, ""))
     pictures = folder_of_classes(tmp_path / "p")
     code, found, err = bench(
         segmenter(tmp_path / "m"), "--images", pictures / "red", "--precision", "fp32,fp16", "--min-accuracy", "0.9"

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from edgesr.model.probing import Probe, measure_receptive_field
+from edgesr.model.probing import Probe
+from edgesr.model.receptive_field import measure_receptive_field
 from tests.model.samples import enlarge, info, probe, save
 
 
