@@ -35,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     data.add_argument("--labels", metavar="FILE.csv", help="table with a column of files: classes, groups, patients")
     data.add_argument("--label-column", metavar="NAME", help="column of the class (default: label, class or target)")
-    data.add_argument("--groups", type=_words, default=(), metavar="A,B", help="columns to make tables by, as sex,view")
+    data.add_argument(
+        "--groups", type=_words, default=(), metavar="A,B", help="columns to make tables by: sex,age:40:60"
+    )
     data.add_argument("--patient", metavar="NAME", help="column of what belongs together (default: patient, subject)")
     data.add_argument("--masks", metavar="DIR", help="true masks of a segmentation: class numbers, or VOC's colours")
     data.add_argument("--mask-values", type=_numbers, metavar="A,B", help="grey values of the classes, as 0,255")

@@ -12,6 +12,7 @@ from edgesr.bench.quality import Quality
 
 _DIGITS = 4
 _MOST_CLASSES = 30
+_COUNTS = ("pictures", "boxes")
 _GROUPED = ("psnr", "ssim", "lpips")
 """Figures of restorations that are shown by group; the document holds all."""
 _CHANCE = "p: how often groups of these sizes, drawn at random, differ as much"
@@ -58,19 +59,20 @@ def _restored(measured: Sequence[Quality]) -> str:
     units = "; ".join(f"{METRICS[n].title} in {METRICS[n].unit}" for n in names if METRICS[n].unit)
     low = ", ".join(first.options["low_resolution"])
     about = (
-        f"border {first.options['border']} pixels, channel {first.options['channel']}, low resolution: {low}; {units}"
+        f"border {first.options['border']} pixels, channel {first.options['channel']}, data range: "
+        f"{first.options['data_range']}, low resolution: {low}; {units}"
     )
     return f"{aligned(rows)}\n{about}"
 
 
 def _labelled(one: LabelQuality) -> str:
-    rows = [[f"{one.model} ({one.task}, {len(one.rows)} pictures)", "value", "95 %"]]
+    rows = [[f"{one.model} ({one.task}, {_count(len(one.rows), 'picture')})", "value", "95 %"]]
     rows += [[name, f"{value:.{_DIGITS}f}", _range(one.intervals.get(name), 3)] for name, value in one.values.items()]
     lines = [aligned(rows)]
     if one.classes:
         heads = list(next(iter(one.classes.values())))
         shown = list(one.classes.items())[:_MOST_CLASSES]
-        table = [["class", *heads], *([name, *(_number(row.get(h)) for h in heads)] for name, row in shown)]
+        table = [["class", *heads], *([name, *(_number(h, row.get(h)) for h in heads)] for name, row in shown)]
         lines.append(aligned(table))
         if len(one.classes) > _MOST_CLASSES:
             lines.append(f"and {len(one.classes) - _MOST_CLASSES} more classes: --json lists all")
@@ -117,10 +119,10 @@ def _p(table: GroupTable) -> str:
 
 def _remarks(one: Measured) -> Iterator[str]:
     for name, why in one.missing.items():
-        reason = why if isinstance(why, str) else f"{why['reason']} ({why['pictures']} pictures)"
+        reason = why if isinstance(why, str) else f"{why['reason']} ({_count(why['pictures'], 'picture')})"
         yield f"{one.model}: no {name}: {reason}"
     if one.failures:
-        yield f"{one.model}: {len(one.failures)} pictures failed, of {len(one.failures) + len(one.rows)}"
+        yield f"{one.model}: {_count(len(one.failures), 'picture')} failed, of {len(one.failures) + len(one.rows)}"
 
 
 def _cell(name: str, value: float | None, digits: int) -> str:
@@ -131,5 +133,9 @@ def _range(found: Interval | None, digits: int) -> str:
     return "" if found is None else f"{found.low:.{digits}f}..{found.high:.{digits}f}"
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0f}" if value == int(value) and value > 1 else f"{value:.{_DIGITS}f}"
+def _number(head: str, value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}" if head in _COUNTS else f"{value:.{_DIGITS}f}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

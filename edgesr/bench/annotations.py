@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ class Box:
     xyxy: tuple[float, float, float, float]
     name: str
     ignored: bool
+    area: float | None = None
+    """What COCO's sizes go by, of the object's outline where the file has one; None for the area of the box."""
 
 
 class Annotations:
@@ -53,6 +56,7 @@ def true_boxes(boxes: Iterable[Box], names: Sequence[str], scale: float = 1.0) -
         np.array([box.xyxy for box in boxes], np.float64).reshape(-1, 4) * scale,
         np.array([class_index(box.name, names, len(names)) for box in boxes], np.int64),
         np.array([box.ignored for box in boxes], bool),
+        np.array([math.nan if box.area is None else box.area for box in boxes], np.float64) * scale**2,
     )
 
 
@@ -62,6 +66,9 @@ def _read_coco(path: Path) -> dict[str, list[Box]]:
         names = {entry["id"]: str(entry["name"]) for entry in document["categories"]}
         files = {entry["id"]: Path(entry["file_name"]).name for entry in document["images"]}
         boxes: dict[str, list[Box]] = {name: [] for name in files.values()}
+        if len(boxes) < len(files):
+            twice = next(name for name in boxes if list(files.values()).count(name) > 1)
+            raise ValueError(f"two pictures are called {twice}; give one folder's pictures at a time")
         for entry in document["annotations"]:
             boxes[files[entry["image_id"]]].append(_coco_box(entry, names))
     except OSError as error:
@@ -75,7 +82,13 @@ def _read_coco(path: Path) -> dict[str, list[Box]]:
 
 def _coco_box(entry: Mapping[str, Any], names: Mapping[Any, str]) -> Box:
     x, y, width, height = (float(value) for value in entry["bbox"])
-    return Box((x, y, x + width, y + height), names[entry["category_id"]], bool(entry.get("iscrowd", 0)))
+    area = entry.get("area")
+    return Box(
+        (x, y, x + width, y + height),
+        names[entry["category_id"]],
+        bool(entry.get("iscrowd", 0)),
+        None if area is None else float(area),
+    )
 
 
 def _read_voc(path: Path) -> list[Box]:

@@ -10,7 +10,7 @@ from typing import Any
 from edgesr.bench.annotations import Annotations, Box, true_boxes
 from edgesr.bench.label_quality import LabelledPicture, LabelQuality
 from edgesr.bench.metrics.boxes import FoundBoxes, Precision, TrueBoxes, coco_precision
-from edgesr.bench.metrics.groups import Group, GroupTable
+from edgesr.bench.metrics.groups import Group, GroupTable, in_order
 from edgesr.errors import BackendError, ModelError
 
 
@@ -68,7 +68,10 @@ class BoxCounter:
             for i, picture in enumerate(self._pictures):
                 if by in picture.groups:
                     found.setdefault(picture.groups[by], []).append(i)
-            values = {name: self._precision(at).values.get("map", math.nan) for name, at in sorted(found.items())}
+            values = {
+                name: self._precision(at).values.get("map", math.nan)
+                for name, at in ((n, found[n]) for n in in_order(found))
+            }
             known = [value for value in values.values() if not math.isnan(value)]
             if not known:
                 continue

@@ -13,7 +13,7 @@ from edgesr.bench.count_boxes import BoxCounter
 from edgesr.bench.count_classes import ClassCounter
 from edgesr.bench.count_pixels import PixelCounter
 from edgesr.bench.label_quality import Counter, Label, LabelledPicture, LabelQuality, Shrink, measure_labels
-from edgesr.bench.labels_file import LabelTable
+from edgesr.bench.labels_file import LABEL_COLUMNS, LabelTable
 from edgesr.bench.masks import Masks
 from edgesr.bench.pairs import PicturePair, evenly, find_pairs
 from edgesr.bench.quality import Quality, QualityOptions, Restore, Shown, measure_quality
@@ -56,7 +56,7 @@ class Material:
         high = self.high if self.images is None else self.images
         return find_pairs(low=self.low, high=high, kernel=self.kernel, limit=self.limit)
 
-    def pictures(self) -> list[LabelledPicture]:
+    def pictures(self, note: Callable[[str], None] = lambda text: None) -> list[LabelledPicture]:
         """List what a network that labels is measured on: with a table of labels, what it names."""
         if self.images is None:
             raise UsageError("there are no pictures: name the folder of those that are to be labelled")
@@ -65,6 +65,9 @@ class Material:
         known = [picture for picture in found if picture is not None]
         if not known and self.labels is not None:
             raise InputError(f"{self.labels.path} names none of the {len(paths)} pictures of {self.images}")
+        if len(known) < len(found) and self.labels is not None:
+            left = len(found) - len(known)
+            note(f"{left} of {len(found)} pictures left out, which {self.labels.path} does not name")
         return known if self.limit is None else evenly(known, self.limit)
 
     def about(self, pair: PicturePair) -> tuple[Mapping[str, str], str]:
@@ -105,11 +108,13 @@ def evaluate(
     if isinstance(pipeline, PicturePipeline):
         if score is not None:
             raise UsageError(f"{model} has task {pipeline.descriptor.task}; a score threshold is for boxes")
+        pairs = material.pairs()
+        _say_ungrouped(material, [material.about(pair)[0] for pair in pairs], note)
         return measure_quality(
             model,
             pipeline,
             pipeline.scale,
-            material.pairs(),
+            pairs,
             options,
             fp32=fp32,
             groups=material.about,
@@ -118,7 +123,8 @@ def evaluate(
         )
     if score is not None and pipeline.task != "detect":
         raise UsageError(f"{model} has task {pipeline.task}; a score threshold is for boxes")
-    pictures = material.pictures()
+    pictures = material.pictures(note)
+    _say_ungrouped(material, [picture.groups for picture in pictures], note)
     counter = counter_of(model, pipeline, material)
     shrink = None
     if material.kernel is not None:
@@ -148,12 +154,23 @@ def evaluate_labels(
     return replace(measured, options={**measured.options, **thresholds})
 
 
+def _say_ungrouped(material: Material, groups: Sequence[Mapping[str, str]], note: Callable[[str], None]) -> None:
+    for by in material.labels.groups if material.labels else ():
+        none = sum(by.column not in own for own in groups)
+        if none:
+            note(f"{none} of {len(groups)} pictures have nothing under {by.column!r} and are in none of its groups")
+
+
 def counter_of(model: str, pipeline: LabelPipeline[Any] | Chain, material: Material) -> Counter:
     """Return what compares results with the truth that is known; raise UsageError that says which is missing."""
     names = pipeline.names
     if pipeline.task == "classify":
-        if material.labels is None or material.labels.label is None:
+        if material.labels is None:
             raise UsageError(f"{model} classifies: give --labels, a table with a column of classes")
+        if material.labels.label is None:
+            table = material.labels
+            usual, there = ", ".join(LABEL_COLUMNS), ", ".join(table.columns)
+            raise UsageError(f"{table.path} has no column {usual}; name that of the class by --label-column: {there}")
         return ClassCounter(names)
     if pipeline.task == "segment":
         if material.masks is None:

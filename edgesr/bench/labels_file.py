@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgesr.bench.grouping import Grouping, grouping
 from edgesr.errors import InputError, UsageError
 from edgesr.image.source import shown
 from edgesr.model.schema import suggest
@@ -15,6 +16,7 @@ from edgesr.pipelines.sources import find_pictures
 FILE_COLUMNS = ("file", "path", "image", "filename", "name")
 LABEL_COLUMNS = ("label", "class", "target")
 CLUSTER_COLUMNS = ("patient", "patient_id", "subject", "subject_id")
+DELIMITERS = ",;\t"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class LabelTable:
     """Column of the class; None where there is none."""
     cluster: str | None
     """Column that says which pictures belong together, such as those of one patient."""
-    groups: tuple[str, ...]
+    groups: tuple[Grouping, ...]
     rows: Mapping[str, Mapping[str, str]]
     """By the file as it is written, with ``/``, and by its last part where that is unique."""
     is_folder: bool = False
@@ -47,8 +49,9 @@ class LabelTable:
         return row[FILE_COLUMNS[0]].rpartition(".")[0] if self.is_folder else picture.stem
 
     def groups_of(self, row: Mapping[str, str]) -> dict[str, str]:
-        """Return the values of the group columns, without empty ones."""
-        return {name: row[name].strip() for name in self.groups if row[name].strip()}
+        """Return the groups of a row by column, without empty ones."""
+        found = {by.column: by.group(row[by.column]) for by in self.groups}
+        return {column: group for column, group in found.items() if group}
 
     def cluster_of(self, row: Mapping[str, str], picture: str) -> str:
         """Return whom the picture shows; itself where no column says it."""
@@ -60,27 +63,35 @@ def read_labels(
 ) -> LabelTable:
     """Read a CSV file with a header line and a column of files; raise InputError for what is no such table.
 
-    ``label``, ``groups`` and ``cluster`` name columns. Without ``label`` the first of `LABEL_COLUMNS` that exists is
-    taken, without ``cluster`` the first of `CLUSTER_COLUMNS`.
+    Fields are parted by commas, semicolons or tabs, as the header is. ``label``, ``groups`` and ``cluster`` name
+    columns, groups of numbers with ranges, as ``age:40:60``. Without ``label`` the first of `LABEL_COLUMNS` that
+    exists is taken, without ``cluster`` the first of `CLUSTER_COLUMNS`, in upper or lower case.
     """
     file = Path(path)
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream, strict=True)
+            first = stream.readline()
+            stream.seek(0)
+            reader = csv.reader(stream, strict=True, delimiter=max(DELIMITERS, key=first.count))
             columns = tuple(name.strip() for name in next(reader, []))
             lines = [(reader.line_num, line) for line in reader if line]
     except OSError as error:
         raise InputError(f"{shown(file)}: the labels cannot be read: {error.strerror or error}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{shown(file)}: is no CSV file in UTF-8: {error}") from None
-    name_column = next((name for name in FILE_COLUMNS if name in columns), None)
+    name_column = _first_of(FILE_COLUMNS, columns)
     if name_column is None:
-        raise InputError(f"{shown(file)}: the first line must name a column {', '.join(FILE_COLUMNS)}; got {columns}")
-    for chosen in (*([label] if label else []), *groups, *([cluster] if cluster else [])):
-        if chosen not in columns:
+        got = ", ".join(columns) or "an empty file"
+        raise InputError(f"{shown(file)}: the first line must name a column {', '.join(FILE_COLUMNS)}; got {got}")
+    twice = next((name for name in columns if name and columns.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{shown(file)}: the first line names the column {twice!r} twice; rename one of them")
+    for chosen in (label, cluster):
+        if chosen and chosen not in columns:
             raise UsageError(
                 f"{shown(file)} has no column {chosen!r}; it has {', '.join(columns)}{suggest(chosen, columns)}"
             )
+    by = tuple(grouping(text, columns, shown(file)) for text in groups)
     rows: dict[str, Mapping[str, str]] = {}
     short: dict[str, list[Mapping[str, str]]] = {}
     for number, line in lines:
@@ -91,6 +102,11 @@ def read_labels(
         if not written or written in rows:
             what = f"names {written} a second time" if written else "names no file"
             raise InputError(f"{shown(file)}, line {number}: {what}")
+        try:
+            for one in by:
+                one.group(row[one.column])
+        except InputError as error:
+            raise InputError(f"{shown(file)}, line {number}: {error}") from None
         rows[written] = row
         last = written.rsplit("/", 1)[-1]
         for key in {last, Path(last).stem} - {written}:
@@ -101,11 +117,17 @@ def read_labels(
     return LabelTable(
         file,
         columns,
-        label or next((name for name in LABEL_COLUMNS if name in columns), None),
-        cluster or next((name for name in CLUSTER_COLUMNS if name in columns), None),
-        tuple(groups),
+        label or _first_of(LABEL_COLUMNS, columns),
+        cluster or _first_of(CLUSTER_COLUMNS, columns),
+        by,
         rows,
     )
+
+
+def _first_of(usual: Sequence[str], columns: Sequence[str]) -> str | None:
+    """Return the first column that has one of the usual names, in upper or lower case; None for none."""
+    folded = {name.casefold(): name for name in reversed(columns)}
+    return next((folded[name] for name in usual if name in folded), None)
 
 
 def folder_labels(folder: str | Path) -> LabelTable:

@@ -130,7 +130,7 @@ def _settings(arguments: argparse.Namespace, pictures: Pictures) -> dict[str, An
 
 def _plan(arguments: argparse.Namespace, pictures: Pictures, stack: ExitStack) -> Plan:
     quality = None
-    if not arguments.no_quality:
+    if arguments.quality:
         lpips = None
         if arguments.lpips:
             from edgesr.bench.metrics import Lpips

@@ -72,7 +72,12 @@ def _add_pictures(group: Any) -> None:
         help="pictures to take (default: 8; all where labels are given)",
     )
     group.add_argument("--lpips", type=filled, metavar="FILE", help="LPIPS network of `python -m export lpips`")
-    group.add_argument("--no-quality", action="store_true", help="times alone")
+    group.add_argument(
+        "--quality",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="measure quality too (the default), or times alone",
+    )
 
 
 def _add_truth(group: Any) -> None:

@@ -75,7 +75,9 @@ def test_labels_that_are_no_class_and_broken_pictures_do_not_stop_the_rest(class
 def test_unlabelled_pictures_are_left_out_and_a_table_of_others_is_refused(classify, tmp_path):
     material = colored(tmp_path, ROWS)
     save(tmp_path / "pictures" / "extra.png", np.zeros((9, 9, 3), np.uint8))
-    assert len(evaluate("m", classify, material).rows) == 6
+    notes = []
+    assert len(evaluate("m", classify, material, note=notes.append).rows) == 6
+    assert notes == [f"1 of 7 pictures left out, which {tmp_path / 'labels.csv'} does not name"]
     (tmp_path / "other.csv").write_text("file,label\nnone.png,red\n")
     with pytest.raises(InputError, match=r"names none of the 7 pictures"):
         evaluate("m", classify, Material(images=tmp_path / "pictures", labels=read_labels(tmp_path / "other.csv")))
@@ -89,6 +91,7 @@ def test_unlabelled_pictures_are_left_out_and_a_table_of_others_is_refused(class
         ("what,label\na,b\n", "must name a column file, path"),
         ("file,label\na.png\n", "line 2: has 1 fields, the first line 2"),
         ("file,label\na.png,x\na.png,y\n", "line 3: names a.png a second time"),
+        ("file,label,label\na.png,x,y\n", "names the column 'label' twice"),
         ('file,label\n"a.png,x\n', "is no CSV file"),
         ("file,label\n\udcff.png,x\n", "is no CSV file in UTF-8"),
     ],
@@ -107,6 +110,50 @@ def test_columns_that_are_not_there_are_named(tmp_path):
     with pytest.raises(UsageError, match="has no column 'gender'; it has file, finding, sex"):
         read_labels(tmp_path / "t.csv", groups=["gender"])
     assert read_labels(tmp_path / "t.csv").label is None
+
+
+@pytest.mark.parametrize("parted_by", [";", "\t"])
+def test_tables_of_spreadsheets_are_read(tmp_path, parted_by):
+    text = "File;Label;Age\r\na.png;red, dark;7\r\n".replace(";", parted_by)
+    (tmp_path / "t.csv").write_bytes(text.encode("utf-8-sig"))
+    table = read_labels(tmp_path / "t.csv", groups=["Age"])
+    row = table.row(tmp_path / "a.png")
+    assert row[table.label] == "red, dark"
+    assert table.groups_of(row) == {"Age": "7"}
+
+
+def test_a_table_without_a_column_of_classes_is_told_how_to_name_one(classify, tmp_path):
+    save(tmp_path / "p" / "a.png", np.zeros((9, 9, 3), np.uint8))
+    (tmp_path / "t.csv").write_text("file,finding\na.png,red\n")
+    with pytest.raises(UsageError, match=r"has no column label, class, target; .* by --label-column: file, finding"):
+        evaluate("m", classify, Material(images=tmp_path / "p", labels=read_labels(tmp_path / "t.csv")))
+
+
+def test_ages_are_grouped_by_ranges_in_rising_order_and_empty_ones_are_told(classify, tmp_path):
+    ages = ["100", "40", "9", "39.5", "60", "", "59"]
+    lines = ["file,label,age"]
+    for number, age in enumerate(ages):
+        save(tmp_path / "p" / f"{number}.png", np.full((9, 9, 3), COLORS["red"], np.uint8))
+        lines.append(f"{number}.png,red,{age}")
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    notes = []
+    labels = read_labels(tmp_path / "t.csv", groups=["age:40:60"])
+    (table,) = evaluate("m", classify, Material(images=tmp_path / "p", labels=labels), note=notes.append).tables
+    assert {name: group.pictures for name, group in table.groups.items()} == {"<40": 2, "40 to <60": 2, ">=60": 2}
+    assert list(table.groups) == ["<40", "40 to <60", ">=60"]
+    assert any("1 of 7 pictures have nothing under 'age'" in note for note in notes)
+    labels = read_labels(tmp_path / "t.csv", groups=["age"])
+    (table,) = evaluate("m", classify, Material(images=tmp_path / "p", labels=labels)).tables
+    assert list(table.groups) == ["9", "39.5", "40", "59", "60", "100"]
+
+
+@pytest.mark.parametrize("words", ["age:60:40", "age:a", "age:", "age:nan", "age:40:40"])
+def test_ranges_that_are_none_are_refused(tmp_path, words):
+    (tmp_path / "t.csv").write_text("file,age\na.png,5\nb.png,old\n")
+    with pytest.raises(UsageError, match="need rising numbers, as age:40:60, got"):
+        read_labels(tmp_path / "t.csv", groups=[words])
+    with pytest.raises(InputError, match="line 3: the age 'old' is no number"):
+        read_labels(tmp_path / "t.csv", groups=["age:40"])
 
 
 def test_names_come_before_numbers():
@@ -249,6 +296,11 @@ def test_map_of_voc_and_of_coco_annotations(detect, tmp_path):
     same = evaluate("m", detect, Material(images=tmp_path / "images", annotations=tmp_path / "coco.json"))
     assert same.values == quality.values
     assert same.options["score"] == 0.001
+    assert "map_medium" not in same.values
+    coco["annotations"][0]["area"] = 40 * 40  # of its outline, by which COCO calls it medium
+    (tmp_path / "coco.json").write_text(json.dumps(coco))
+    larger = evaluate("m", detect, Material(images=tmp_path / "images", annotations=tmp_path / "coco.json"))
+    assert "map_medium" in larger.values and larger.values["map"] == same.values["map"]
 
 
 def test_boxes_half_as_wide_count_up_to_their_iou(detect, tmp_path):
@@ -283,6 +335,10 @@ def test_annotations_that_are_missing_broken_or_of_other_classes_are_named(detec
         ("[]", "is no COCO file of boxes"),
         ('{"categories": []}', "'images' is missing in it"),
         ('{"categories": [], "images": [], "annotations": [{"image_id": 1}]}', "1 is missing in it"),
+        (
+            '{"categories": [], "images": [{"id": 1, "file_name": "x/a.png"}, {"id": 2, "file_name": "y/a.png"}]}',
+            "two pictures are called a.png",
+        ),
     ],
 )
 def test_coco_files_that_are_none_are_refused(tmp_path, text, message):

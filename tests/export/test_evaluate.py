@@ -53,7 +53,7 @@ def test_a_restoration_is_compared_with_bicubic_in_a_table_by_groups(data: Path,
     lines = out.splitlines()
     assert lines[0].split()[:4] == ["mean", "over", "pictures", "PSNR↑"]
     assert any(line.startswith("bicubic ") for line in lines)
-    assert "border 2 pixels, channel rgb, low resolution: cubic" in out
+    assert "border 2 pixels, channel rgb, data range: full scale of the file's dtype, low resolution: cubic" in out
     assert "by sex" in out and "largest gap" in out
     assert "no lpips: needs an LPIPS network" in out
     assert "no ms_ssim: MS-SSIM needs 161 pixels" in out

@@ -26,6 +26,8 @@ class TrueBoxes:
     """int ``(n,)``."""
     ignored: Array
     """bool ``(n,)``: finding them neither counts nor costs (COCO's crowds, VOC's difficult objects)."""
+    area: Array | None = None
+    """float ``(n,)`` in pixels, by which COCO parts small, medium and large; None or NaN for that of the box."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ class Precision:
 
 
 def coco_precision(truth: Sequence[TrueBoxes], found: Sequence[FoundBoxes], classes: int) -> Precision:
-    """Return COCO's average precision: IoU 0.50:0.05:0.95, 101 recalls, 100 boxes per picture, areas of boxes.
+    """Return COCO's average precision: IoU 0.50:0.05:0.95, 101 recalls, 100 boxes per picture.
 
     Raise BackendError without pycocotools.
     """
@@ -84,7 +86,8 @@ def coco_precision(truth: Sequence[TrueBoxes], found: Sequence[FoundBoxes], clas
 def _annotations(truth: Sequence[TrueBoxes]) -> Any:
     number = 0
     for i, boxes in enumerate(truth):
-        for (x1, y1, x2, y2), cls, ignored in zip(boxes.xyxy, boxes.cls, boxes.ignored, strict=True):
+        areas = np.full(len(boxes.cls), np.nan) if boxes.area is None else boxes.area
+        for (x1, y1, x2, y2), cls, ignored, area in zip(boxes.xyxy, boxes.cls, boxes.ignored, areas, strict=True):
             number += 1
             width, height = float(x2 - x1), float(y2 - y1)
             yield {
@@ -92,7 +95,7 @@ def _annotations(truth: Sequence[TrueBoxes]) -> Any:
                 "image_id": i + 1,
                 "category_id": int(cls) + 1,
                 "bbox": [float(x1), float(y1), width, height],
-                "area": width * height,
+                "area": width * height if np.isnan(area) else float(area),
                 "iscrowd": int(ignored),
             }
 

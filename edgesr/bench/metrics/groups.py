@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -51,7 +52,7 @@ class GroupTable:
 def group_table(by: str, metric: str, values: Array, names: Sequence[str], clusters: Sequence[str]) -> GroupTable:
     """Group ``values`` ``(pictures,)`` by ``names``; pictures of one cluster are drawn together for intervals."""
     labels = np.asarray(names, dtype=str)
-    chosen = {name: np.flatnonzero(labels == name) for name in sorted(set(names))}
+    chosen = {name: np.flatnonzero(labels == name) for name in in_order(names)}
     means = {name: float(values[index].mean()) for name, index in chosen.items()}
     average = float(np.mean(list(means.values())))
     groups = {}
@@ -66,6 +67,16 @@ def group_table(by: str, metric: str, values: Array, names: Sequence[str], clust
         )
     gap = max(means.values()) - min(means.values())
     return GroupTable(by, metric, groups, average, float(values.mean()), gap, _p_value(values, labels, clusters, gap))
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return the different names: numbers and ranges of them by size, then words."""
+    return sorted(set(names), key=_order)
+
+
+def _order(name: str) -> tuple[bool, float, bool, str]:
+    number = re.match(r"(<|>=)?(-?\d+(?:\.\d+)?(?:e[+-]\d+)?)(?: to <|$)", name)
+    return (False, float(number[2]), number[1] != "<", name) if number else (True, 0.0, False, name)
 
 
 def _p_value(values: Array, labels: Array, clusters: Sequence[str], gap: float) -> float | None:
