@@ -33,7 +33,9 @@ class Work:
         self._ranges = ranges
         self._proof = proof
         self._arguments = arguments
-        self._options = Options(io=arguments.io, calibrator=arguments.calibrator, exclude=arguments.exclude)
+        self._options = Options(
+            io=arguments.io, calibrator=arguments.calibrator, exclude=arguments.exclude, results=proof.results
+        )
 
     def single(self, precision: Precision) -> Choice:
         """Return the network in one precision; INT8 gives up as many layers as the gate demands."""

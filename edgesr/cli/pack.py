@@ -36,8 +36,6 @@ def execute(arguments: argparse.Namespace) -> int:
     both = chained(arguments.onnx) if arguments.onnx is not None else None
     if (arguments.fused or arguments.size) and both is None:
         raise UsageError("--fused and --size are for RESTORATION+TASK, two packages with one + between them")
-    if arguments.size and not arguments.fused:
-        raise UsageError("--size is for --fused; a chain of two engines takes pictures of any size")
     if arguments.set and not arguments.fused:
         raise UsageError(
             "--set fixes a control in a graph; give --fused or --triton too, or set it when you run the model"
@@ -76,11 +74,15 @@ def _chain(both: tuple[str, str], arguments: argparse.Namespace, output: Path, f
         raise UsageError("a chain is described by its two packages; give only -o, --name and --model-version with it")
     restore, task = open_model(both[0]), open_model(both[1])
     name, version = arguments.name or output.stem, arguments.model_version or "1.0.0"
+    size = None if arguments.size is None else (arguments.size[0], arguments.size[1])
     if not arguments.fused:
+        if size is not None:
+            from edgesr.pipelines.size_chain import sized_task
+
+            task = sized_task(restore, task, size)
         return write_chain(output, restore, task, name=name, version=version)
     from edgesr.pipelines.fuse_chain import fuse_chain
 
-    size = None if arguments.size is None else (arguments.size[0], arguments.size[1])
     return fuse_chain(
         output, restore, task, name=name, version=version, size=size, controls=dict(arguments.set or []), say=note
     )

@@ -34,8 +34,10 @@ def add_pack(commands: Any, parents: list[Parser]) -> None:
     group = pack.add_argument_group("RESTORATION+TASK")
     group.add_argument("--fused", action="store_true", help="one graph in place of two engines")
     group.add_argument(
-        "--size", type=pair_of_sides, metavar="HxW", help="of pictures before the restoration (default: the networks')"
-    )
+        "--size", type=pair_of_sides, metavar="HxW",
+        help="of pictures before the restoration, for which the engines of --fused, and of a task that takes any size, "
+        "are compiled (default: the networks')",
+    )  # fmt: skip
     pack.add_argument(
         "--set", action="append", type=_setting, metavar="CONTROL=VALUE",
         help="with --fused and --triton, value of a control such as fidelity=1 (default: the model's); repeatable"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +52,8 @@ class Rules:
     """A regular expression; nodes whose name or operator it finds stay in FP32."""
     precise_output: bool = True
     """Keep the cheap nodes between the last heavy layer and the output in FP32, so that its low bits survive."""
+    results: Mapping[str, str] = field(default_factory=dict)
+    """What output tensors are, by name; one that is not named is a picture."""
 
 
 def fp32_nodes(graph: Graph, ranges: Ranges, rules: Rules) -> dict[str, str]:
@@ -69,8 +72,8 @@ def fp32_nodes(graph: Graph, ranges: Ranges, rules: Rules) -> dict[str, str]:
     for name, reason in (*_streams(graph, ranges), *settings_nodes(graph)):
         reasons.setdefault(name, reason)
     if rules.precise_output:
-        for name in _tail(graph):
-            reasons.setdefault(name, "carries the output picture")
+        for name, carried in _tail(graph, rules.results).items():
+            reasons.setdefault(name, f"carries the {' and the '.join(carried)}")
     _close(graph, reasons)
     return {n.name: reasons[n.name] for n in graph.nodes if n.name in reasons and has_floats(graph, n)}
 
@@ -162,17 +165,23 @@ def settings_nodes(graph: Graph) -> list[tuple[str, str]]:
     return found
 
 
-def _tail(graph: Graph) -> list[str]:
-    """Walk back from the outputs over nodes that cost little and handle pictures, up to the last heavy layers."""
-    found: dict[str, None] = {}
-    levels = [name for name in graph.outputs if graph.types.get(name) == FLOAT]
-    while levels:
-        node = graph.producers.get(levels.pop())
-        if node is None or node.name in found or is_heavy(graph, node) or _is_wide(graph, node):
-            continue
-        found[node.name] = None
-        levels += graph.floats_in(node)
-    return list(found)
+def _tail(graph: Graph, results: Mapping[str, str]) -> dict[str, dict[str, None]]:
+    """Walk back from the outputs over nodes that cost little and handle pictures, up to the last heavy layers.
+
+    Return the nodes with what they carry.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for output in graph.outputs:
+        carried, seen = results.get(output, "output picture"), set[str]()
+        levels = [output] if graph.types.get(output) == FLOAT else []
+        while levels:
+            node = graph.producers.get(levels.pop())
+            if node is None or node.name in seen or is_heavy(graph, node) or _is_wide(graph, node):
+                continue
+            seen.add(node.name)
+            found.setdefault(node.name, {})[carried] = None
+            levels += graph.floats_in(node)
+    return found
 
 
 def is_heavy(graph: Graph, node: NodeProto) -> bool:

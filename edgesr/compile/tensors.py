@@ -31,6 +31,8 @@ class TensorProof:
 
     def __init__(self, graph: Graph, feeds: Sequence[Feed]) -> None:
         self.feeds = list(feeds)
+        self.results = {name: f"output {name!r}" for name in graph.outputs}
+        """What its outputs are, as a reader is told."""
         self._graph = graph
         self._expected = self._run(graph)
 

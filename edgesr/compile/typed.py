@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -30,6 +30,8 @@ class Options:
     calibrator: str = "entropy"
     exclude: str | None = None
     precise_output: bool = True
+    results: Mapping[str, str] = field(default_factory=dict)
+    """What output tensors are, by name; one that is not named is a picture."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def convert(
         chosen = QuantizeOptions(calibrator=options.calibrator, exclude=options.exclude, skip=skip)
         result, quantized = to_int8(result, ranges, chosen)
     if precision in ("fp16", "int8-fp16"):
-        rules = Rules(exclude=options.exclude, precise_output=options.precise_output)
+        rules = Rules(exclude=options.exclude, precise_output=options.precise_output, results=options.results)
         result, half = to_fp16(result, ranges, rules, io=options.io)
         if half.zeroed:
             notes.append(f"{half.zeroed} of {half.weights} weights are zero in FP16")

@@ -50,14 +50,14 @@ def check_stages(first: ModelDescriptor, second: ModelDescriptor, source: str) -
 def write_chain(
     path: str | Path, restore: ModelPackage, task: ModelPackage, *, name: str, version: str
 ) -> ModelPackage:
-    """Write one package that holds two, verify it and open it."""
+    """Write one package that holds two as their descriptors describe them, verify it and open it."""
     check_stages(restore.descriptor, task.descriptor, str(path))
     parts: dict[str, Part] = {}
     contents: dict[str, Path | bytes] = {}
     for stage, package in ((RESTORE, restore), (TASK, task)):
         if package.is_bare:
             raise UsageError(f"{package.path}: is a bare ONNX file; make a package of it with edgesr pack first")
-        contents[f"{stage}/{DESCRIPTOR_FILE}"] = b"".join(package.storage.chunks(DESCRIPTOR_FILE))
+        contents[f"{stage}/{DESCRIPTOR_FILE}"] = package.descriptor.to_json().encode("utf-8")
         for file in declared_files(package.descriptor):
             contents[f"{stage}/{file}"] = package.read(file)
         for part, entry in package.descriptor.parts.items():

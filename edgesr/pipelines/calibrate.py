@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,8 @@ class PictureProof:
         on_step: Callable[[int, int], None] | None = None,
     ) -> None:
         self._package = package
+        self.results: Mapping[str, str] = {}
+        """Names of outputs that are no pictures: none."""
         self._pictures = list(pictures)
         recorder = FeedRecorder(open_backend("cpu"))
         self._expected: list[Array] = []

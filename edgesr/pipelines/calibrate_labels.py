@@ -30,6 +30,15 @@ from edgesr.types import Array
 
 _FAILED = Difference(-math.inf, math.nan, math.inf)
 _EQUAL = Difference(math.inf, math.nan, 0.0)
+_CARRIED = {
+    "mask": "class map",
+    "logits": "class scores",
+    "predictions": "boxes and scores",
+    "objectness": "scores of the proposals",
+    "deltas": "boxes",
+    "features": "features of the regions",
+}
+"""What outputs are called, by role, where the role is no word for a reader."""
 _REGIONS = 64
 """Of a picture that are kept for calibration."""
 
@@ -55,6 +64,11 @@ class LabelProof:
         self._names = [picture.name for picture in pictures]
         self._pictures = list(pictures)
         roles = package.descriptor.parts[part].outputs
+        segments = package.descriptor.task == "segment"
+        self.results = {
+            tensor: _CARRIED["mask"] if segments else _CARRIED.get(role, role) for role, tensor in roles.items()
+        }
+        """What its outputs are, as a reader is told."""
         self._compared = () if "labels" in roles else tuple(roles.values())
         recorder = self._recorder(package, open_backend("cpu"))
         self.expected: list[LabelResult] = []

@@ -29,7 +29,14 @@ def label_profile(package: ModelPackage, part: str = NETWORK) -> Profile:
             profile[tensor.name] = ShapeRange(*((count, *shape[1:]) for count in counts))
             continue
         size = canvas(descriptor)
-        if shape is None or len(shape) != 4 or tensor.name != image or size is None:
+        is_picture = shape is not None and len(shape) == 4 and tensor.name == image
+        if is_picture and size is None:
+            raise BuildError(
+                f"model {descriptor.name}: its input {tensor.name!r} has no fixed size, and TensorRT compiles it "
+                "for one; export or pack it with --resize exact:HxW, or pack it behind a restoration, A+B, with "
+                "--size HxW"
+            )
+        if not is_picture or size is None:
             raise BuildError(
                 f"model {descriptor.name}: its input {tensor.name!r} has no fixed size, and TensorRT needs one "
                 "here; export the network with a fixed size"

@@ -169,6 +169,8 @@ def test_the_cheap_nodes_behind_the_last_heavy_layer_carry_the_picture_in_fp32(t
     assert {graph.producers["upscaled"].name, graph.producers["large"].name} <= set(precise.fp32)
     _, plain = convert(graph, data, precise_output=False)
     assert plain.fp32 == {}
+    _, named = convert(graph, data, results={graph.outputs[0]: "class map"})
+    assert set(named.fp32.values()) == {"carries the class map"}
 
 
 def test_a_constant_shared_by_an_island_and_the_rest_exists_twice(tmp_path):

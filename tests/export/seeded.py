@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from export.lpips import NETWORKS
+from export.models.edsr import Edsr
 
 
 def seeded(network: nn.Module) -> nn.Module:
@@ -42,6 +43,43 @@ def tamed(network: nn.Module, image: Tensor, *, unit: float = 1.0, center: float
         last.weight.div_(deviation[:, None, None, None])
         last.bias.sub_(mean).div_(deviation).add_(center * unit)
     return network
+
+
+def enlarging(network: Edsr, detail: float = 0.2) -> Edsr:
+    """Let a network that ``tamed`` scaled repeat the pixels of its picture and add ``detail`` times what was drawn.
+
+    Three channels carry the picture past everything that is drawn, which sees it too. A trained network shows its
+    picture; one that is drawn makes nearly the same noise of all.
+    """
+    with torch.no_grad():
+        network.conv_last.weight.mul_(detail)
+        network.conv_last.bias.mul_(detail)
+        _carry(network.conv_first, range(3), copies=1, is_added=False)
+        for block in network.body:
+            _silence(block.conv2)
+        _silence(network.conv_after_body)
+        for layer in network.upsample:
+            if isinstance(layer, nn.Conv2d):
+                _carry(layer, range(3), copies=4, is_added=False)
+        _carry(network.conv_last, range(3), copies=1, is_added=True)
+    return network
+
+
+def _silence(layer: nn.Conv2d) -> None:
+    layer.weight[:3] = 0
+    layer.bias[:3] = 0
+
+
+def _carry(layer: nn.Conv2d, channels: range, *, copies: int, is_added: bool) -> None:
+    """Let the first outputs, ``copies`` of each channel, be the first inputs, alone or beside the others."""
+    for channel in channels:
+        rows = slice(channel * copies, (channel + 1) * copies)
+        if is_added:
+            layer.weight[rows, :3] = 0
+        else:
+            layer.weight[rows] = 0
+            layer.bias[rows] = 0
+        layer.weight[rows, channel, 1, 1] = 1
 
 
 def settled(network: nn.Module, pictures: Tensor) -> nn.Module:
@@ -89,6 +127,35 @@ def decided(network: nn.Module, head: nn.Module, pictures: Tensor, spread: float
     with torch.no_grad():
         head.weight.mul_(factor.reshape(-1, *[1] * (head.weight.ndim - 1)))
         head.bias.sub_(mean).mul_(factor)
+    return network
+
+
+def fitted(network: nn.Module, head: nn.Module, pictures: Tensor, spread: float = 6.0) -> nn.Module:
+    """Fit the last layer by ridge regression to tell pictures apart, or the upper and lower halves of all of them.
+
+    What a trained head says of its pictures lies far from what it does not say; the best two scores of a drawn head
+    may be nearly the same, and then rounding decides.
+    """
+    seen: list[Tensor] = []
+    handle = head.register_forward_hook(lambda module, given, result: seen.append(given[0]))
+    with torch.inference_mode():
+        network(pictures)
+    handle.remove()
+    features = seen[0].clone()
+    classes = torch.arange(len(features))
+    if features.ndim == 4:
+        lower = torch.arange(features.shape[2]) >= features.shape[2] // 2
+        classes = (2 * classes[:, None, None] + lower[:, None]).expand(-1, -1, features.shape[3]).reshape(-1)
+        features = features.movedim(1, -1).flatten(0, 2)
+    wanted = spread * nn.functional.one_hot(classes, head.weight.shape[0]).to(features.dtype)
+    mean, share = features.mean(0), wanted.mean(0)
+    centered = (features - mean).double()
+    products = centered.T @ centered
+    ridge = 1e-2 * products.diagonal().mean() * torch.eye(len(products))
+    weight = torch.linalg.solve(products + ridge, centered.T @ (wanted - share).double()).T.float()
+    with torch.no_grad():
+        head.weight.copy_(weight.reshape(head.weight.shape))
+        head.bias.copy_(share - weight @ mean)
     return network
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from edgesr.cli import main as edgesr
 from edgesr.pipelines.label_result import Classification, Detections, Segmentation
 from edgesr.pipelines.load import load
 from export.__main__ import main as export
+from tests.export.seeded import enlarging, fitted
 from tests.support.families import RESTORATIONS, Family
-from tests.support.labels import LABELS, LabelFamily
+from tests.support.labels import LABELS, LabelFamily, deeplab, resnet
 from tests.support.pictures import crops
 from tests.support.prove_labels import prove_labels
 from tests.support.steps import Rows, Said, called, digest, write_weights
@@ -30,20 +33,26 @@ class ChainFamily:
     is_fused: bool
     side: int
     """Of the pictures before the restoration."""
+    is_sized: bool = False
+    """Whether the task takes any size, so that ``side`` says what it is compiled for."""
 
     def sources(self) -> str:
         """Return the sha256 of both architectures and of what joins them."""
         return self.restore.sources()[:8] + digest((*self.task.files, "../edgesr/pipelines/fuse_chain.py"))[:8]
 
     def prove(self, folder: Path, *, is_small: bool = False, say: Said = lambda text: None) -> dict[str, Any]:
-        """Export both networks, join and measure them; there are no small ones."""
+        """Export both networks, join and measure them; there are no small ones.
+
+        The task has the statistics of restored pictures, which a drawn restoration makes unlike all others.
+        """
         rows: Rows = {"title": self.title, "sources": self.sources()}
         package = folder / "fp32.edgesr"
         torch.manual_seed(0)
-        first = write_weights(self.restore.build(is_small=is_small), folder / "sr.pth")
+        network = enlarging(self.restore.build(is_small=is_small))
+        first = write_weights(network, folder / "sr.pth")
         words = [*self.restore.words, "--weights", str(folder / "sr.pth"), "-o", str(folder / "sr.edgesr")]
         code, _, why = called(lambda: export(words))
-        other, second = self.task.package(folder / "task.edgesr", say)
+        other, second = self.task.package(folder / "task.edgesr", say, _restored(network, self.side))
         why = (why if code else "") or other or self._join(folder, package, fused=False)
         if self.is_fused and not why:
             chain = folder / "two.edgesr"
@@ -59,9 +68,18 @@ class ChainFamily:
 
     def _join(self, folder: Path, output: Path, *, fused: bool) -> str:
         both = f"{folder / 'sr.edgesr'}+{folder / 'task.edgesr'}"
-        size = ["--fused", "--size", f"{self.side}x{self.side}"] if fused else []
-        code, _, told = called(lambda: edgesr(["pack", both, "-o", str(output), *size]))
+        words = ["--fused"] if fused else []
+        words += ["--size", f"{self.side}x{self.side}"] if fused or self.is_sized else []
+        code, _, told = called(lambda: edgesr(["pack", both, "-o", str(output), *words]))
         return told if code else ""
+
+
+def _restored(network: nn.Module, side: int) -> Tensor:
+    """Return what the restoration makes of crops of the examples, one at a time: float32 in [0, 1]."""
+    pictures = torch.from_numpy(np.stack(crops(side))).permute(0, 3, 1, 2) / 255
+    with torch.inference_mode():
+        found = [network(one).clamp(0, 1) for one in pictures.split(1)]
+    return torch.cat(found).clone()
 
 
 def _equal(chain: Path, fused: Path, side: int) -> Rows:
@@ -89,8 +107,16 @@ def _equal(chain: Path, fused: Path, side: int) -> Rows:
 
 
 _TASKS = {
-    "resnet18": ("ResNet18", replace(LABELS["resnet18"], side=64)),
-    "deeplabv3": ("DeepLabV3-MobileNetV3", replace(LABELS["deeplabv3"], words=("deeplabv3", "--resize", "none"))),
+    "resnet18": ("ResNet18", replace(LABELS["resnet18"], make=partial(resnet, "resnet18", 200, end=fitted))),
+    "deeplabv3": (
+        "DeepLabV3-MobileNetV3",
+        replace(
+            LABELS["deeplabv3"],
+            words=("deeplabv3", "--resize", "none"),
+            make=partial(deeplab, end=fitted),
+            seen=256,
+        ),
+    ),
     "fasterrcnn": ("Faster R-CNN", LABELS["fasterrcnn"]),
 }
 CHAINS = {
@@ -100,6 +126,7 @@ CHAINS = {
         task,
         is_fused,
         side,
+        is_sized=name == "deeplabv3",
     )
     for name, side in (("resnet18", 64), ("deeplabv3", 64), ("fasterrcnn", 80))
     for is_fused in (False, True)

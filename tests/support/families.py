@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 
 from export.exporting.parity import read_picture
@@ -14,7 +16,8 @@ from export.models.edsr import RANGE, Edsr
 from export.models.prior_fsr import PriorFsr
 from export.models.rrdb import Rrdb
 from export.models.swinir import SwinIr, swinir_light
-from tests.export.seeded import seeded, tamed
+from tests.export.seeded import seeded, settled, tamed
+from tests.support.pictures import crops
 from tests.support.prove import prove
 from tests.support.steps import Said, digest
 
@@ -35,12 +38,15 @@ class Family:
     center: float = 0.0
     tile: str | None = None
     """Of the small network."""
+    is_settled: bool = False
+    """Whether batch norms get the statistics of pictures, as an encoder has them that was trained."""
 
     def build(self, *, is_small: bool) -> nn.Module:
         """Draw a network."""
         make = self.small if is_small and self.small else self.large
         picture = read_picture("astronaut.png", (self.side, self.side), 3)
-        return tamed(seeded(make()), picture, unit=self.unit, center=self.center)
+        network = settled(make(), _pictures(self.side)) if self.is_settled else seeded(make())
+        return tamed(network, picture, unit=self.unit, center=self.center)
 
     def sources(self) -> str:
         """Return the sha256 of the architecture and its exporter, without which the measurement says nothing."""
@@ -50,6 +56,10 @@ class Family:
     def prove(self, folder: Path, *, is_small: bool = False, say: Said = lambda text: None) -> dict[str, Any]:
         """Measure the network, or the small one."""
         return prove(self, folder, is_small=is_small, say=say)
+
+
+def _pictures(side: int) -> torch.Tensor:
+    return torch.from_numpy(np.stack(crops(side))).permute(0, 3, 1, 2) / 255
 
 
 def _small_swinir() -> SwinIr:
@@ -79,8 +89,13 @@ RESTORATIONS = {
         lambda: PriorFsr(channels=16, blocks=1, prior=16, fusion=1),
         16,
     ),
-    "unet": Family(("unet",), "U-Net on ResNet50, 56 x 56", lambda: _unet("resnet50"), None, 56),
+    "unet": Family(("unet",), "U-Net on ResNet50, 56 x 56", lambda: _unet("resnet50"), None, 56, is_settled=True),
     "unet-fastvit": Family(
-        ("unet", "--encoder", "fastvit_ma36"), "U-Net on FastViT, 56 x 56", lambda: _unet("fastvit_ma36"), None, 56
+        ("unet", "--encoder", "fastvit_ma36"),
+        "U-Net on FastViT, 56 x 56",
+        lambda: _unet("fastvit_ma36"),
+        None,
+        56,
+        is_settled=True,
     ),
 }

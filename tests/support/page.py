@@ -11,7 +11,8 @@ HEAD = """# What is supported
 Made by `python -m tests.support` from the results in [support.json](support.json); not written by hand. Every row is
 a network of a paper's size with drawn weights: exported by `python -m export`, built by `edgesr build`, run on the CPU,
 and compiled and run on doubles of TensorRT. Networks that label pictures have the batch norm statistics of real ones;
-a restoration in front of a task is made by `edgesr pack A+B`.
+a restoration in front of a task is made by `edgesr pack A+B`: it repeats the pixels of its picture beside what was
+drawn, and the last layer of a class or a mask behind it is fitted to tell its pictures apart.
 
 | mark | meaning |
 |---|---|

@@ -42,7 +42,7 @@ def prove_labels(
     say("cpu")
     rows["cpu"] = _run(package, picture)
     is_classifier = parts[-1].descriptor.task == "classify"
-    calibration = write_crops(folder / "calib", side, 8 if is_classifier else 4)
+    calibration = write_crops(folder / "calib", side, 8 if is_classifier and len(parts) == 1 else 4)
     limit = [] if agreement is None else ["--min-agreement", str(agreement)]
     for kind in ("fp16", "int8"):
         say(kind)
