@@ -33,6 +33,8 @@ class ChainFamily:
     is_fused: bool
     side: int
     """Of the pictures before the restoration."""
+    weights: str
+    """In what they differ from drawn ones."""
     is_sized: bool = False
     """Whether the task takes any size, so that ``side`` says what it is compiled for."""
 
@@ -45,7 +47,7 @@ class ChainFamily:
 
         The task has the statistics of restored pictures, which a drawn restoration makes unlike all others.
         """
-        rows: Rows = {"title": self.title, "sources": self.sources()}
+        rows: Rows = {"title": self.title, "sources": self.sources(), "weights": self.weights}
         package = folder / "fp32.edgesr"
         torch.manual_seed(0)
         network = enlarging(self.restore.build(is_small=is_small))
@@ -106,6 +108,9 @@ def _equal(chain: Path, fused: Path, side: int) -> Rows:
     return {"ok": same, "figure": f"largest distance in pixels of {len(one)} boxes", "value": apart}
 
 
+_REPEATS = "the restoration repeats the pixels of its picture beside a fifth of what was drawn"
+_SETTLED = "the task has the statistics of restored pictures"
+_FITTED = f"{_SETTLED} and its last layer is fitted to tell them apart"
 _TASKS = {
     "resnet18": ("ResNet18", replace(LABELS["resnet18"], make=partial(resnet, "resnet18", 200, end=fitted))),
     "deeplabv3": (
@@ -126,6 +131,7 @@ CHAINS = {
         task,
         is_fused,
         side,
+        f"{_REPEATS}; {_FITTED if name != 'fasterrcnn' else _SETTLED}",
         is_sized=name == "deeplabv3",
     )
     for name, side in (("resnet18", 64), ("deeplabv3", 64), ("fasterrcnn", 80))

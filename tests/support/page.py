@@ -11,8 +11,7 @@ HEAD = """# What is supported
 Made by `python -m tests.support` from the results in [support.json](support.json); not written by hand. Every row is
 a network of a paper's size with drawn weights: exported by `python -m export`, built by `edgesr build`, run on the CPU,
 and compiled and run on doubles of TensorRT. Networks that label pictures have the batch norm statistics of real ones;
-a restoration in front of a task is made by `edgesr pack A+B`: it repeats the pixels of its picture beside what was
-drawn, and the last layer of a class or a mask behind it is fitted to tell its pictures apart.
+a restoration in front of a task is made by `edgesr pack A+B`.
 
 | mark | meaning |
 |---|---|
@@ -44,6 +43,8 @@ def render(document: dict[str, Any]) -> str:
     lines = [HEAD + " | ".join(("", *COLUMNS, "")).strip(), "|" + "---|" * len(COLUMNS)]
     lines += [f"| {' | '.join(_cells(row))} |" for row in rows.values()]
     lines += ["", LIMIT]
+    drawn = [f"* {row['title']}: {row['weights']}." for row in rows.values() if "weights" in row]
+    lines += ["", "Weights that are not drawn alone:", "", *drawn] if drawn else []
     lines += ["", "## What stays in FP32, or out of INT8", ""]
     for row in rows.values():
         for kind in ("fp16", "int8"):
