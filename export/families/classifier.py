@@ -2,11 +2,12 @@
 
 import argparse
 import functools
+import re
 
 import torch
 
 from edgesr.errors import ModelError, UsageError
-from export.exporting.weights import State, count, load_into
+from export.exporting.weights import State, count, load_into, renamed
 from export.families.labels import Built, add_label_arguments
 from export.families.labels import execute as execute_labels
 from export.models.classifier import RESNETS, make_classifier, reparameterized
@@ -31,6 +32,7 @@ def execute(arguments: argparse.Namespace) -> None:
 
 def build(state: State, arguments: argparse.Namespace | None, source: str) -> Built:
     """Build the network whose sizes the weights tell; FastViT is reparameterized once they are in."""
+    state = with_plain_head(state, source)
     classes = count_classes(state, source)
     encoder = getattr(arguments, "encoder", None) or recognised(state, source)
     try:
@@ -46,6 +48,22 @@ def build(state: State, arguments: argparse.Namespace | None, source: str) -> Bu
         network = reparameterized(network)
     expects = {"resize": {"rule": "short-side", "size": [SHORT]}, "crop": [SIDE, SIDE]}
     return Built(network, f"{encoder} classifier of {classes} classes", {"input": expects})
+
+
+def with_plain_head(state: State, source: str) -> State:
+    """Name the last layer as the network does where fine-tuning put it into a ``Sequential``, as behind a dropout."""
+    for head in ("fc", "head.fc"):
+        found = {match[1] for name in state if (match := re.fullmatch(rf"{re.escape(head)}\.(\d+)\.\w+", name))}
+        if not found:
+            continue
+        if len(found) > 1:
+            layers = ", ".join(f"{head}.{number}" for number in sorted(found, key=int))
+            raise ModelError(
+                f"{source}: its head {head} has several layers ({layers}), and no weights tell what lies between them; "
+                "build the network in Python and give it to export.package_labels"
+            )
+        return renamed(state, [(rf"^{re.escape(head)}\.\d+\.", f"{head}.")])
+    return state
 
 
 def count_classes(state: State, source: str) -> int:

@@ -76,6 +76,21 @@ def test_the_two_head_layouts_and_depths_are_recognised() -> None:
         assert classifier.count_classes(state, "w.pth") == classes
 
 
+@pytest.mark.parametrize("head", ["fc", "head.fc"])
+def test_a_last_layer_behind_a_dropout_is_the_last_layer(head) -> None:
+    state = {f"{head}.1.weight": torch.zeros(7, 4), f"{head}.1.bias": torch.zeros(7), "conv1.weight": torch.zeros(1)}
+    plain = classifier.with_plain_head(state, "w.pth")
+    assert set(plain) == {f"{head}.weight", f"{head}.bias", "conv1.weight"}
+    assert classifier.count_classes(plain, "w.pth") == 7
+    assert classifier.with_plain_head(plain, "w.pth") == plain
+
+
+def test_a_head_of_several_layers_is_refused_with_what_to_do() -> None:
+    state = {"fc.0.weight": torch.zeros(256, 2048), "fc.3.weight": torch.zeros(7, 256)}
+    with pytest.raises(ModelError, match=r"several layers \(fc\.0, fc\.3\).*export\.package_labels"):
+        classifier.with_plain_head(state, "w.pth")
+
+
 def test_sr4irs_training_checkpoint_of_a_resnet18_becomes_a_package(tmp_path) -> None:
     network = seeded(torchvision.models.resnet18(num_classes=196))
     checkpoint = {"epoch": 3, "net_sr": {"head.0.weight": torch.zeros(1)}, "net_cls": network.state_dict()}
