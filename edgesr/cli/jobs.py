@@ -89,6 +89,17 @@ def _found(text: str, *, recursive: bool) -> list[Path]:
         raise InputError(f"{error}; take those with --recursive") from None
 
 
+def drawn_jobs(jobs: list[Job], *, output: str | None, extension: str | None) -> list[Job]:
+    """Return jobs that draw PNG on DICOM files, unless ``output`` or ``extension`` names a format."""
+    if extension is not None or (output and Path(output).suffix.lower() in WRITABLE):
+        return jobs
+    png = [
+        replace(job, target=job.target.with_suffix(".png")) if _MAPS.get(job.target.suffix.lower()) == ".dcm" else job
+        for job in jobs
+    ]
+    return _distinct(png)
+
+
 def resolve_jobs(jobs: list[Job], usual: str, extra: tuple[str, ...] = ()) -> list[Job]:
     """Give the targets their final names, with the ``usual`` suffix where the user gave none, and ``extra`` outputs.
 

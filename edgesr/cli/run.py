@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from edgesr.cli.jobs import Job, plan_jobs, resolve_jobs
+from edgesr.cli.jobs import Job, drawn_jobs, plan_jobs, resolve_jobs
 from edgesr.cli.label_options import thresholds
 from edgesr.cli.live_options import refuse_live_options
 from edgesr.cli.many import Book, Done, work_through
@@ -59,6 +59,7 @@ def execute(arguments: argparse.Namespace) -> int:
         if not isinstance(restorer, PicturePipeline):
             from edgesr.cli.run_labels import SUFFIXES, run_labels
 
+            jobs = drawn_jobs(jobs, output=arguments.output, extension=arguments.format)
             jobs = resolve_jobs(jobs, SUFFIXES[restorer.task])
             return run_labels(jobs, restorer, arguments, load_ms=load_ms)
         jobs = resolve_jobs(jobs, f"_x{restorer.scale}", extra_outputs(restorer, arguments))

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from edgesr.cli.jobs import Job, plan_jobs, resolve_jobs
+from edgesr.cli.jobs import Job, drawn_jobs, plan_jobs, resolve_jobs
 from edgesr.cli.many import Book, work_through
 from edgesr.cli.output import note, result, result_json
 from edgesr.cli.ray_cluster import Cluster
@@ -18,6 +18,7 @@ from edgesr.cli.ray_parcel import make_parcel
 from edgesr.cli.ray_pool import RayPool
 from edgesr.cli.ray_worker import About, Errand
 from edgesr.cli.run import exit_code, misfits, summarise
+from edgesr.cli.run_labels import SUFFIXES
 from edgesr.errors import BackendError, InputError
 from edgesr.image.output import remove_leftovers
 from edgesr.model import DEFAULT_MODEL
@@ -48,6 +49,8 @@ def execute_ray(arguments: argparse.Namespace) -> int:
         contents = tuple(files for _, files in parcels)
         with RayPool(cluster, errand, contents, size=size, gpus=gpus, note=note) as pool:
             about = pool.about()
+            if about.suffix in SUFFIXES.values():
+                jobs = drawn_jobs(jobs, output=arguments.output, extension=arguments.format)
             records = _run(resolve_jobs(jobs, about.suffix, about.extra), cluster, pool, arguments)
             facts = _facts(pool, size, gpus, records, perf_counter() - start)
     finally:

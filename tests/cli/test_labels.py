@@ -12,6 +12,7 @@ import pytest
 from edgesr.image import Picture, read, write
 from tests import networks
 from tests.cli.conftest import Call, Models
+from tests.cli.pictures import dicom
 
 PLAIN = ("--range", "0,1", "--mean", "0", "--std", "1")
 
@@ -202,3 +203,20 @@ def test_sizes_that_contradict_the_network_are_refused(call: Call, tmp_path: Pat
     )
     assert answer.code == 3
     assert "the network takes 16 x 16, resizing and cropping give 8 x 8" in answer.error
+
+
+def test_drawings_on_dicom_files_are_png(call: Call, tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    networks.color_segmenter(tmp_path / "n.onnx")
+    model = packed(call, tmp_path, "--task", "segment")
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    dicom(scans / "a.dcm", np.full((20, 24), 200, np.uint8))
+    write(scans / "a.png", Picture((np.full((20, 24, 3), 200, np.uint8),)))
+    answer = call("run", scans / "a.dcm", "-m", model, "-o", tmp_path / "one/")
+    assert answer.code == 0, answer.err
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == ["a_mask.png", "a_overlay.png"]
+    answer = call("run", scans, "-m", model, "-o", tmp_path / "all")
+    assert answer.code == 0, answer.err
+    names = sorted(path.name for path in (tmp_path / "all").glob("*.png"))
+    assert names == ["a_dcm_mask.png", "a_dcm_overlay.png", "a_png_mask.png", "a_png_overlay.png"]
