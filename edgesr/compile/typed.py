@@ -72,7 +72,8 @@ class Typed:
             share = f"{self.quantized.share:.1%} of the multiply-adds"
             parts.append(f"{len(self.quantized.quantized)} layers in INT8 ({share})")
         if self.half is not None:
-            share = f" ({self.half.share:.1%} of the multiply-adds)" if self.quantized is None else ""
+            says_share = self.quantized is None and self.half.half_nodes > 0
+            share = f" ({self.half.share:.1%} of the multiply-adds)" if says_share else ""
             parts.append(f"{self.half.half_nodes} of {self.half.float_nodes} nodes in FP16{share}")
         return "ONNX with " + (" and ".join(parts) or f"{floats} nodes in FP32")
 

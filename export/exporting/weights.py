@@ -36,11 +36,17 @@ TASK_CONTAINERS = ("net_cls", "net_seg", "net_det", *(name for name in CONTAINER
 """The same for networks that label pictures, which SR4IR keeps beside the one in front of them."""
 WRAPPERS = ("module.", "_orig_mod.", "net_g.", "netG.", "generator.", "network.", "net_sr.")
 """Prefixes that DataParallel, torch.compile and training frameworks put before every key."""
+TASK_WRAPPERS = (*(n for n in WRAPPERS if n != "net_sr."), "net_cls.", "net_seg.", "net_det.", "model.", "net.")
+"""The same for networks that label pictures, with those of Lightning's modules."""
 _SHOWN = 4
 
 
 def read_weights(
-    path: str | Path, *, key: str | None = None, containers: Collection[str] = CONTAINERS
+    path: str | Path,
+    *,
+    key: str | None = None,
+    containers: Collection[str] = CONTAINERS,
+    wrappers: Collection[str] = WRAPPERS,
 ) -> tuple[State, str]:
     """Return the tensors of a ``.pth``, ``.pt``, ``.ckpt`` or ``.safetensors`` file as float32, and where they lay.
 
@@ -54,7 +60,7 @@ def read_weights(
         raise UsageError(f"{path}: there is no such file")
     content = _safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
     state, place = _tensors(content, path, key, containers)
-    state = _without_wrappers(state)
+    state = _without_wrappers(state, wrappers)
     for name, tensor in state.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ModelError(f"{path}: {name} has NaN or infinite values; the training broke, take an earlier file")
@@ -169,10 +175,10 @@ def _tensors(content: Any, path: Path, key: str | None, containers: Collection[s
     return state, ".".join(place) or "the file itself"
 
 
-def _without_wrappers(state: State) -> State:
+def _without_wrappers(state: State, wrappers: Collection[str]) -> State:
     state = {name: tensor for name, tensor in state.items() if name != "n_averaged"}
-    for _ in range(len(WRAPPERS)):
-        found = next((p for p in WRAPPERS if any(name.startswith(p) for name in state)), None)
+    for _ in range(len(wrappers)):
+        found = next((p for p in wrappers if any(name.startswith(p) for name in state)), None)
         if found is None:
             break
         # A checkpoint of a whole GAN holds a discriminator and losses beside the generator.

@@ -11,7 +11,7 @@ from edgesr.cli.label_options import add_input_options, label_fields
 from edgesr.errors import UsageError
 from edgesr.model.package import ModelPackage
 from export.exporting.labelling import package_labels
-from export.exporting.weights import TASK_CONTAINERS, State, read_weights
+from export.exporting.weights import TASK_CONTAINERS, TASK_WRAPPERS, State, read_weights
 from export.families.restoration import add_common_arguments, check_output, descriptor_fields
 from export.say import say
 
@@ -47,7 +47,9 @@ def execute(arguments: argparse.Namespace, build: Build, package: Package | None
         asked = label_fields(arguments)
     except argparse.ArgumentTypeError as error:
         raise UsageError(str(error)) from None
-    state, place = read_weights(arguments.weights, key=arguments.key, containers=TASK_CONTAINERS)
+    state, place = read_weights(
+        arguments.weights, key=arguments.key, containers=TASK_CONTAINERS, wrappers=TASK_WRAPPERS
+    )
     say(f"{len(state)} tensors from {place}")
     built = build(state, arguments, str(arguments.weights))
     parameters = sum(parameter.numel() for parameter in built.network.parameters())

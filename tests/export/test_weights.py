@@ -13,7 +13,7 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("PIL")
 
 from edgesr.errors import ModelError, UsageError  # noqa: E402
-from export.exporting.weights import load_into, read_weights  # noqa: E402
+from export.exporting.weights import TASK_CONTAINERS, TASK_WRAPPERS, load_into, read_weights  # noqa: E402
 from tests.export.seeded import seeded  # noqa: E402
 
 NETWORK = seeded(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)))
@@ -46,6 +46,17 @@ def test_weights_are_found_in_every_container(content: object, place: str, tmp_p
     assert found == place
     assert state.keys() == STATE.keys()
     assert all(torch.equal(state[name], STATE[name]) for name in STATE)
+
+
+@pytest.mark.parametrize("prefix", ["net_cls.", "model.", "module.net_det.", "net."])
+def test_prefixes_of_label_networks_are_removed_from_them_alone(prefix: str, tmp_path: Path) -> None:
+    content = {f"{prefix}{name}": t for name, t in STATE.items()} | {"net_sr.0.weight": torch.zeros(2)}
+    if prefix.startswith("module."):
+        content["module.net_sr.0.weight"] = content.pop("net_sr.0.weight")
+    path = saved(tmp_path / "w.pth", {"state_dict": content})
+    state, _ = read_weights(path, containers=TASK_CONTAINERS, wrappers=TASK_WRAPPERS)
+    assert state.keys() == STATE.keys()
+    assert read_weights(path)[0].keys() == {"0.weight"}
 
 
 def test_half_precision_becomes_float32(tmp_path: Path) -> None:
