@@ -114,13 +114,23 @@ class OrtBackend:
             options.enable_profiling = True
             options.profile_file_prefix = str(self._profile / path.stem)
         try:
-            session = self._ort.InferenceSession(os.fspath(path), options, providers=self._providers)
+            session = self._session(path, options)
         except Exception as error:
             raise _translate(error, f"cannot load {path.name}", ModelError) from None
         if self._device_kind == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
             raise BackendError(f"cannot run {path.name} on CUDA: the provider failed to start; see `edgesr doctor`")
         is_profiled = self._profile is not None
         return OrtEngine(session, self._device_kind, self._device_id, path.name, is_profiled=is_profiled)
+
+    def _session(self, path: Path, options: Any) -> Any:
+        """Open a session; without the fusion of attention where it takes FP16 for FP32, as in FastViT, and fails."""
+        make = self._ort.InferenceSession
+        try:
+            return make(os.fspath(path), options, providers=self._providers)
+        except Exception as error:
+            if "Tensor type mismatch" not in str(error):
+                raise
+            return make(os.fspath(path), options, providers=self._providers, disabled_optimizers=["AttentionFusion"])
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Buffer:
         """Allocate host memory, or device memory on CUDA."""

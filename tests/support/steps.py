@@ -44,7 +44,9 @@ def built(package: Path, output: Path, kind: str, calibration: Path, *words: str
     """Build the FP16 or INT8 form of a package: its accuracy, and what stays in FP32 or out of INT8."""
     command = ["build", str(package), f"--{kind}", "--calib", str(calibration), "--target", "onnx", *words]
     code, said, told = called(lambda: edgesr([*command, "-o", str(output), "--json"]))
-    return {"ok": False, "why": told} if code else {"ok": True, **_figures(json.loads(said))}
+    if code:
+        return {"ok": False, "why": told.replace(f"{package.parent}/", "")}
+    return {"ok": True, **_figures(json.loads(said))}
 
 
 def _figures(document: Mapping[str, Any]) -> Rows:
