@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -41,6 +42,18 @@ def write_package(path: str | Path, descriptor: ModelDescriptor, files: Mapping[
     return path
 
 
+def check_target(path: Path) -> None:
+    """Raise UsageError for a path that ``write_package`` would refuse or could not write to, before long work."""
+    if path.suffix in ARCHIVE_SUFFIXES:
+        if path.is_dir():
+            raise UsageError(f"{path}: is a folder; choose another name for the archive")
+    elif path.exists() and not (path.is_dir() and ((path / DESCRIPTOR_FILE).is_file() or not any(path.iterdir()))):
+        raise UsageError(f"{path}: exists and is not a model package; choose another name")
+    place = next(folder for folder in path.absolute().parents if folder.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f"{path}: cannot be written: {place} is no folder that you may write to")
+
+
 def write_archive(path: Path, contents: Mapping[str, Path | bytes]) -> None:
     """Write a zip archive with fixed order, dates and permissions."""
     if path.is_dir():
@@ -61,8 +74,7 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 def _write_folder(path: Path, contents: Mapping[str, Path | bytes]) -> None:
-    if path.exists() and not (path.is_dir() and ((path / DESCRIPTOR_FILE).is_file() or not any(path.iterdir()))):
-        raise UsageError(f"{path}: exists and is not a model package; choose another name")
+    check_target(path)
     with replacing_folder(path) as folder:
         for name, content in contents.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

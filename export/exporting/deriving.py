@@ -13,6 +13,7 @@ from edgesr.errors import ModelError, UsageError
 from edgesr.model.probing import whole_scale
 from edgesr.model.receptive_field import pieces_fit
 from edgesr.types import Array
+from export.exporting.modules import results_of
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 3, 6, 12, 24, 48, 96, 7, 14, 28)
 MINIMA = (4, 8, 16, 32)
@@ -48,6 +49,8 @@ def check_evaluation_mode(network: nn.Module) -> None:
             raise UsageError(
                 f"{type(module).__name__} {name!r} is in training mode; call network.eval() before the export"
             )
+    if any(module.training for module in network.modules()):
+        raise UsageError("the network is in training mode; call network.eval() before the export")
 
 
 def input_channels(network: nn.Module, size: tuple[int, int] | None = None) -> int:
@@ -56,11 +59,18 @@ def input_channels(network: nn.Module, size: tuple[int, int] | None = None) -> i
     reasons = []
     for count in (3, 1, 4):
         try:
-            if _shape_of(network, (h, w), count) is not None:
-                return count
-            reasons.append(f"of {count} channels gives no picture of a whole scale")
+            shape = list(_run(network, torch.full((1, count, h, w), 0.5)).shape)
+        except UsageError:
+            raise
         except Exception as error:  # whatever the network raises, it may take another number of channels
-            reasons.append(f"of {count} channels: {' '.join(str(error).split())[:160]}")
+            reasons.append(f"of {count} channels: {_short(error)}")
+        else:
+            if _is_picture(shape, (h, w)):
+                return count
+            raise UsageError(
+                f"the network makes {shape} of a picture [1, {count}, {h}, {w}]; its first result must be a picture "
+                "(N, C, H * scale, W * scale) of a whole scale"
+            )
     raise UsageError(
         f"the network takes no picture of {h} x {w} pixels, {'; '.join(reasons)}; "
         "give another size (--tile, or size=), or channels="
@@ -75,10 +85,12 @@ def derive(
     ``multiple`` is what sides have to be multiples of, where the network itself would take others.
     """
     if fixed is not None:
-        shape = _shape(network, fixed, channels)
+        try:
+            shape = _shape_of(network, fixed, channels)
+        except Exception as error:  # whatever the network raises
+            raise ModelError(f"the network does not run at {fixed[0]} x {fixed[1]} pixels: {_short(error)}") from None
         if shape is None:
-            _run(network, torch.full((1, channels, *fixed), 0.5))
-            raise ModelError("the network returns no picture (1, C, H, W)")
+            raise ModelError("the network returns no picture (1, C, H, W) of a whole scale")
         scale = whole_scale(fixed, (shape[2], shape[3]))
         return Derived(scale, channels, shape[1], 1, 1, None)
     multiple, scale, planes = _multiple(network, channels, (multiple,) if multiple else MULTIPLES)
@@ -98,8 +110,7 @@ def _multiple(network: nn.Module, channels: int, candidates: Sequence[int]) -> t
             return multiple, whole_scale(size, (shape[2], shape[3])), shape[1]
         except Exception as error:  # whatever the network raises, the next multiple may work
             problem = problem or error
-    reason = " ".join(str(problem).split())[:200]
-    raise ModelError(f"the network runs at none of the picture sizes that were tried: {reason}")
+    raise ModelError(f"the network runs at none of the picture sizes that were tried: {_short(problem)}")
 
 
 def _radius(network: nn.Module, channels: int, scale: int, multiple: int, strip: int) -> int | None:
@@ -147,6 +158,10 @@ def _fits(network: nn.Module, h: int, w: int, channels: int) -> bool:
     return _shape(network, (h, w), channels) is not None
 
 
+def _short(error: Exception | None) -> str:
+    return " ".join(str(error).split())[:200]
+
+
 def _shape(network: nn.Module, size: Sequence[int], channels: int) -> tuple[int, ...] | None:
     try:
         return _shape_of(network, size, channels)
@@ -156,13 +171,17 @@ def _shape(network: nn.Module, size: Sequence[int], channels: int) -> tuple[int,
 
 def _shape_of(network: nn.Module, size: Sequence[int], channels: int) -> tuple[int, ...] | None:
     shape = tuple(_run(network, torch.full((1, channels, *size), 0.5)).shape)
-    return shape if len(shape) == 4 and shape[0] == 1 and not shape[2] % size[0] and not shape[3] % size[1] else None
+    return shape if _is_picture(shape, size) else None
+
+
+def _is_picture(shape: Sequence[int], size: Sequence[int]) -> bool:
+    return len(shape) == 4 and shape[0] == 1 and not shape[2] % size[0] and not shape[3] % size[1]
 
 
 def _run(network: nn.Module, image: Tensor) -> Tensor:
     with torch.inference_mode():
         result = network(image)
-    return result if isinstance(result, Tensor) else result[0]
+    return results_of(result)[0]
 
 
 @contextlib.contextmanager

@@ -5,12 +5,13 @@ import io
 import logging
 import os
 import re
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import onnx
 import onnxruntime
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from edgesr.errors import BuildError
 from export.exporting.opset import lowered
+from export.say import saying_through
 
 INPUT = "image"
 STANDARD = ("", "ai.onnx")
@@ -199,15 +201,25 @@ def silence() -> Iterator[None]:
         logging.disable(previous)
 
 
+def _is_console(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.fileno() == 2
+    except (OSError, ValueError):  # a stream in memory
+        return False
+
+
 @contextlib.contextmanager
 def _without_streams() -> Iterator[None]:
     """Keep away what C++ code writes, such as the whole graph that the legacy exporter fails on."""
-    kept = {}
-    with Path(os.devnull).open("w") as nowhere:
+    kept: dict[int, int] = {}
+    with contextlib.ExitStack() as stack:
+        nowhere = stack.enter_context(Path(os.devnull).open("w"))
         for number in (1, 2):
             with contextlib.suppress(OSError):  # a closed stream needs no silence
                 kept[number] = os.dup(number)
                 os.dup2(nowhere.fileno(), number)
+        if 2 in kept and _is_console(sys.stderr):
+            stack.enter_context(saying_through(stack.enter_context(os.fdopen(os.dup(kept[2]), "w", buffering=1))))
         try:
             yield
         finally:

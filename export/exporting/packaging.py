@@ -15,16 +15,20 @@ from edgesr.errors import UsageError
 from edgesr.model.descriptor import SCHEMA_VERSION, ModelDescriptor
 from edgesr.model.package import ModelPackage, open_package, verify
 from edgesr.model.rules import NETWORK
-from edgesr.model.writer import write_package
+from edgesr.model.writer import check_target, write_package
 from export.exporting.deriving import Derived, check_evaluation_mode, derive, input_channels
+from export.exporting.modules import check_results, plain
 from export.exporting.onnx_graph import INPUT, export_onnx
 from export.exporting.parity import measure_parity
 from export.exporting.targets import TARGETS, check_operators
+from export.say import reminding
 
 _FILE = f"{NETWORK}.onnx"
 PICTURE = "image"
 """The role of the picture among the inputs and outputs."""
 _OUTPUT = "upscaled"
+_FAR = 70, 133
+"""Least sides, in pixels, of the picture that shows more than one window of 64 pixels."""
 
 
 def package(
@@ -57,29 +61,38 @@ def package(
     if not outputs or outputs[0] != PICTURE or len(set(outputs)) < len(outputs):
         raise UsageError(f"outputs must begin with {PICTURE!r} and differ, got {list(outputs)}")
     out, given = Path(out), dict(descriptor or {})
+    check_target(out)
+    module = plain(module)
     check_evaluation_mode(module)
     limits = _range(given)
-    facts = derive(module, channels or input_channels(module, size), size, multiple=multiple)
+    with reminding(say, "measuring scale, sizes and receptive field"):
+        facts = derive(module, channels or input_channels(module, size), size, multiple=multiple)
     say(_derived_text(facts, size))
     tensors = [_OUTPUT if role == PICTURE else role for role in outputs]
     traced_size, *sizes = _sizes(facts, size)
-    traced = export_onnx(
-        module,
-        torch.rand(1, facts.input_channels, *traced_size) * (limits[1] - limits[0]) + limits[0],
-        tensors,
-        opset=TARGETS[target].opset,
-        scale=facts.scale,
-        multiple=facts.multiple,
-        is_dynamic=size is None,
-    )
+    example = torch.rand(1, facts.input_channels, *traced_size) * (limits[1] - limits[0]) + limits[0]
+    check_results(module, example, outputs)
+    with reminding(say, "exporting"):
+        traced = export_onnx(
+            module,
+            example,
+            tensors,
+            opset=TARGETS[target].opset,
+            scale=facts.scale,
+            multiple=facts.multiple,
+            is_dynamic=size is None,
+        )
     say(f"{len(traced.model.graph.node)} nodes, opset {traced.model.opset_import[0].version}, {traced.exporter}")
     graph = Graph(traced.model, out.name)
     for note in check_operators(graph, target):
         say(note)
     check_network(graph)
-    parities = measure_parity(
-        module, traced.model, outputs, sizes=sizes or [traced_size], channels=facts.input_channels, limits=limits
-    )
+    if sizes:  # reshaping may hide that a number of windows was fixed, which only sizes far from the traced one show
+        sizes = [sizes[0], sizes[2] if _reshapes(traced.model) else sizes[1]]
+    with reminding(say, "comparing with PyTorch"):
+        parities = measure_parity(
+            module, traced.model, outputs, sizes=sizes or [traced_size], channels=facts.input_channels, limits=limits
+        )
     worst = max(parities, key=lambda parity: parity.relative)
     say(f"equals PyTorch within {worst.relative:.1e} of the largest value, on {len(parities)} outputs")
     document = _document(given, facts, dict(zip(outputs, tensors, strict=True)), size, out)
@@ -88,19 +101,31 @@ def package(
 
 
 def _range(given: Mapping[str, Any]) -> tuple[float, float]:
-    low, high = given.get("input", {}).get("range", (0.0, 1.0))
+    expects = given.get("input", {})
+    if not isinstance(expects, Mapping):
+        raise UsageError(f"input must be an object such as {{'range': [0, 255]}}, got {expects!r}")
+    limits = expects.get("range", (0.0, 1.0))
+    try:
+        low, high = map(float, limits)
+    except (TypeError, ValueError):
+        low, high = 0.0, 0.0
     if not low < high:
-        raise UsageError(f"input.range must be two numbers, low before high, got [{low}, {high}]")
-    return float(low), float(high)
+        raise UsageError(f"input.range must be two numbers, low before high, got {limits}")
+    return low, high
 
 
 def _sizes(facts: Derived, fixed: tuple[int, int] | None) -> list[tuple[int, int]]:
-    """Return the size to trace at and, for dynamic sides, two others to compare at, all of unequal sides."""
+    """Return the size to trace at and, for dynamic sides, three others to compare at, all of unequal sides."""
     if fixed is not None:
         return [fixed]
     unit = facts.multiple
     low = -(-max(facts.minimum, 24) // unit)
-    return [((low + a) * unit, (low + b) * unit) for a, b in ((0, 1), (2, 1), (5, 9))]
+    near = [((low + a) * unit, (low + b) * unit) for a, b in ((0, 1), (2, 1), (5, 9))]
+    return [*near, (max(-(-_FAR[0] // unit), low + 5) * unit, max(-(-_FAR[1] // unit), low + 9) * unit)]
+
+
+def _reshapes(model: onnx.ModelProto) -> bool:
+    return any(node.op_type == "Reshape" for node in model.graph.node)
 
 
 def _document(

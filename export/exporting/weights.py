@@ -1,8 +1,6 @@
 """Trained weights from files that strangers wrote: read without running code, unwrapped, and loaded key by key."""
 
-import pickle
 import re
-import warnings
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgesr.errors import ModelError, UsageError
+from export.exporting.files import read_content
 
 State = dict[str, Tensor]
 
@@ -30,13 +29,21 @@ CONTAINERS = (
     "g_ema",
     "model",
     "network",
+    "module",
 )
 """Entries that hold the weights inside a training checkpoint, the averaged ones first."""
 TASK_CONTAINERS = ("net_cls", "net_seg", "net_det", *(name for name in CONTAINERS if name != "net_sr"))
 """The same for networks that label pictures, which SR4IR keeps beside the one in front of them."""
-WRAPPERS = ("module.", "_orig_mod.", "net_g.", "netG.", "generator.", "network.", "net_sr.")
+_ATTRIBUTE = "model."
+"""Prefix of the network within a module of Lightning."""
+_BESIDE = ("loss", "criterion", "perceptual", "metric", "lpips", "disc", "netD", "net_d", "vgg", "teacher", "ema")
+"""How names begin that stand beside it."""
+WRAPPERS = ("module.", "_orig_mod.", "net_g.", "netG.", "generator.", "network.", "net_sr.", _ATTRIBUTE)
 """Prefixes that DataParallel, torch.compile and training frameworks put before every key."""
-TASK_WRAPPERS = (*(n for n in WRAPPERS if n != "net_sr."), "net_cls.", "net_seg.", "net_det.", "model.", "net.")
+TASK_WRAPPERS = (
+    *(name for name in WRAPPERS if name not in ("net_sr.", _ATTRIBUTE)),
+    *("net_cls.", "net_seg.", "net_det.", _ATTRIBUTE, "net."),
+)
 """The same for networks that label pictures, with those of Lightning's modules."""
 _SHOWN = 4
 
@@ -50,21 +57,17 @@ def read_weights(
 ) -> tuple[State, str]:
     """Return the tensors of a ``.pth``, ``.pt``, ``.ckpt`` or ``.safetensors`` file as float32, and where they lay.
 
-    Nothing in the file is run. ``key`` names the entry that holds the weights, where the usual names do not find it.
+    The index of sharded safetensors, ``NAME.safetensors.index.json``, stands for all its files. Nothing in a file is
+    run. ``key`` names the entry that holds the weights, where the usual names do not find it.
     Raise ModelError for files that hold code, no weights, or values that are not finite.
     """
     path = Path(path)
-    if path.is_dir():
-        raise UsageError(f"{path}: is a folder; name the file in it that holds the weights")
-    if not path.is_file():
-        raise UsageError(f"{path}: there is no such file")
-    content = _safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
-    state, place = _tensors(content, path, key, containers)
-    state = _without_wrappers(state, wrappers)
+    state, place = _tensors(read_content(path), path, key, containers)
+    state = {name: t.float() if t.is_floating_point() else t for name, t in _without_wrappers(state, wrappers).items()}
     for name, tensor in state.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ModelError(f"{path}: {name} has NaN or infinite values; the training broke, take an earlier file")
-    return {name: t.float() if t.is_floating_point() else t for name, t in state.items()}, place
+    return state, place
 
 
 def load_into(network: nn.Module, state: Mapping[str, Tensor], *, source: str, what: str, ignored: str = "") -> None:
@@ -119,42 +122,6 @@ def tensor(state: Mapping[str, Tensor], name: str, *, source: str, what: str) ->
     return state[name]
 
 
-def _safetensors(path: Path) -> Any:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ImportError:
-        raise ModelError(f"{path}: needs the package safetensors: pip install safetensors") from None
-    try:
-        return load_file(str(path))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{path}: is no safetensors file: {_short(error)}") from None
-
-
-def _torch_file(path: Path) -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        found = re.search(r"(?:GLOBAL|Unsupported global:? (?:GLOBAL )?)\s*([\w.]+)", str(error))
-        reason = (
-            f"it holds code ({found[1]}), which is not run"
-            if found
-            else "it is no file of tensors alone, and nothing else is run"
-        )
-        raise ModelError(
-            f"{path}: {reason}; save the weights alone, torch.save(network.state_dict(), ...) or safetensors"
-        ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, IndexError, TypeError) as error:
-        if "TorchScript" in str(error):
-            raise ModelError(
-                f"{path}: is a TorchScript archive, which holds code that is not run; save the weights alone, "
-                "torch.save(network.state_dict(), ...) or safetensors"
-            ) from None
-        raise ModelError(f"{path}: is no readable checkpoint of PyTorch: {_short(error)}") from None
-
-
 def _tensors(content: Any, path: Path, key: str | None, containers: Collection[str]) -> tuple[State, str]:
     """Find the mapping of names to tensors, as deep as containers nest."""
     place: list[str] = []
@@ -178,12 +145,21 @@ def _tensors(content: Any, path: Path, key: str | None, containers: Collection[s
 def _without_wrappers(state: State, wrappers: Collection[str]) -> State:
     state = {name: tensor for name, tensor in state.items() if name != "n_averaged"}
     for _ in range(len(wrappers)):
-        found = next((p for p in wrappers if any(name.startswith(p) for name in state)), None)
+        found = next((prefix for prefix in wrappers if _wraps(prefix, state, wrappers)), None)
         if found is None:
             break
         # A checkpoint of a whole GAN holds a discriminator and losses beside the generator.
         state = {name.removeprefix(found): tensor for name, tensor in state.items() if name.startswith(found)}
     return state
+
+
+def _wraps(prefix: str, names: Collection[str], wrappers: Collection[str]) -> bool:
+    """Tell a wrapper from a part of the network that is called so: ``model.0.weight``, ``model.`` beside others."""
+    inside = [name for name in names if name.startswith(prefix)]
+    if prefix != _ATTRIBUTE or wrappers is TASK_WRAPPERS:
+        return bool(inside)
+    others = [name for name in names if not name.startswith((prefix, *_BESIDE))]
+    return bool(inside) and not others and not any(name[len(prefix) :][:1].isdigit() for name in inside)
 
 
 def _kind(tensor: Tensor) -> tuple[bool, bool]:
@@ -199,7 +175,3 @@ def _listed(what: str, names: Collection[str], show: Callable[[str], str] = str)
         return ""
     listed = ", ".join(show(name) for name in sorted(names)[:_SHOWN])
     return f"{len(names)} {what} ({listed}{', ...' if len(names) > _SHOWN else ''})"
-
-
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]

@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from edgesr.errors import UsageError
+from edgesr.errors import AccuracyError, BuildError, ModelError, UsageError
+from edgesr.model.writer import check_target
 from export.exporting.packaging import PICTURE, package
 from export.exporting.targets import TARGETS
 from export.exporting.weights import State, read_weights
@@ -26,6 +27,11 @@ class Built:
     outputs: tuple[str, ...] = (PICTURE,)
     size: tuple[int, int] | None = None
     multiple: int | None = None
+    channels: int | None = None
+    tile: tuple[int, int] | None = None
+    """Fixed size that is taken where dynamic sizes do not export."""
+    is_global: bool = False
+    """Whether the network looks at the whole picture, so that tiles of it give another one."""
 
 
 Build = Callable[[State, argparse.Namespace, str], Built]
@@ -47,13 +53,14 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--descriptor", type=Path, metavar="FILE", help="JSON with further fields of model.json")
 
 
-def add_tile_argument(parser: argparse.ArgumentParser, default: str) -> None:
-    """Add the option for the sizes of the graph."""
+def add_tile_argument(parser: argparse.ArgumentParser, default: str, meaning: str = "") -> None:
+    """Add the option for the sizes of the graph; ``meaning`` explains a default that is neither a side nor dynamic."""
     parser.add_argument(
         "--tile",
         default=default,
         metavar="SIDE",
-        help=f"side of the square tiles that the graph is made for, in pixels, or dynamic (default: {default})",
+        help=f"side of the square tiles that the graph is made for, in pixels, or dynamic "
+        f"(default: {default}{meaning})",
     )
 
 
@@ -78,23 +85,41 @@ def execute(arguments: argparse.Namespace, build: Build) -> None:
     say(f"{built.title}, {parameters:,} parameters")
     described = {"description": f"{built.title}, {parameters:,} parameters."}
     name = {"name": arguments.name} if arguments.name else {}
+    fields = {**described, **built.descriptor, **fields, **name}
+    try:
+        _package(built, arguments, fields, built.size)
+    except (AccuracyError, BuildError, ModelError) as error:
+        if built.size is not None or built.tile is None:
+            raise
+        say(f"no dynamic size: {error}")
+        say(f"so the graph is made for tiles of {built.tile[0]} x {built.tile[1]} pixels; others with --tile")
+        _package(built, arguments, fields, built.tile)
+    print(arguments.output)
+
+
+def _package(
+    built: Built, arguments: argparse.Namespace, fields: Mapping[str, Any], size: tuple[int, int] | None
+) -> None:
+    if size is not None and built.is_global:
+        say("the network looks at the whole picture: take tiles as large as your pictures, if they are of one size")
     package(
         built.network.eval(),
         arguments.output,
-        {**described, **built.descriptor, **fields, **name},
+        fields,
         outputs=built.outputs,
-        size=built.size,
+        size=size,
+        channels=built.channels,
         multiple=built.multiple,
         target=arguments.target,
         say=say,
     )
-    print(arguments.output)
 
 
 def check_output(path: Path) -> None:
-    """Refuse a name that no package has."""
+    """Refuse a name that no package has, and places that cannot be written to, before the work begins."""
     if path.suffix not in ("", ".edgesr", ".zip"):
         raise UsageError(f"-o {path}: must end in .edgesr or .zip, or name a folder")
+    check_target(path)
 
 
 def descriptor_fields(path: Path | None) -> dict[str, Any]:
