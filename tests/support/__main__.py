@@ -19,6 +19,7 @@ from unittest.mock import patch
 
 from edgesr.cli.signals import Interruption
 from edgesr.model.atomic import replacing
+from tests.support.carry import is_same
 from tests.support.catalogue import FAMILIES
 from tests.support.page import render
 
@@ -34,8 +35,14 @@ def main() -> int:
         "family", nargs="*", choices=[*FAMILIES, []], help="families to measure (default: those not measured yet)"
     )
     parser.add_argument("--restart", action="store_true", help="measure all of them anew")
+    parser.add_argument(
+        "--carry", type=Path, metavar="CHECKOUT",
+        help="keep the results of families whose sources changed, where that older checkout exports the same networks",
+    )  # fmt: skip
     parser.add_argument("--render", action="store_true", help="write the page from the results that are there")
     arguments = parser.parse_args()
+    if arguments.carry:
+        return max([_carry(name, arguments.carry) for name in arguments.family], default=0)
     chosen = [] if arguments.render else arguments.family or _missing(restart=arguments.restart)
     with Interruption() as interruption:
         try:
@@ -67,6 +74,19 @@ def _measure(name: str) -> None:
     document = {"families": {key: families[key] for key in FAMILIES if key in families}}
     _write(RESULTS, json.dumps(document, indent=1) + "\n")
     _write(PAGE, render(document))
+
+
+def _carry(name: str, checkout: Path) -> int:
+    """Let the results of a family hold for its present sources if they do; return 1 if not."""
+    sources = _results()["families"][name]["sources"]
+    why = is_same(name, sources, checkout.resolve())
+    _say(name, why or "both export the same network; its results hold")
+    document = _results()  # others may have written meanwhile
+    row = document["families"][name]
+    if not why and row["sources"] == sources:
+        row["sources"] = FAMILIES[name].sources()
+        _write(RESULTS, json.dumps(document, indent=1) + "\n")
+    return int(bool(why))
 
 
 def _results() -> dict[str, Any]:

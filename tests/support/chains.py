@@ -33,6 +33,8 @@ class ChainFamily:
     is_fused: bool
     side: int
     """Of the pictures before the restoration."""
+    count: int
+    """Of the pictures that the task is fitted to; a class of none of them would have an overlap of 0 or 1 by chance."""
     weights: str
     """In what they differ from drawn ones."""
     is_sized: bool = False
@@ -54,7 +56,7 @@ class ChainFamily:
         first = write_weights(network, folder / "sr.pth")
         words = [*self.restore.words, "--weights", str(folder / "sr.pth"), "-o", str(folder / "sr.edgesr")]
         code, _, why = called(lambda: export(words))
-        other, second = self.task.package(folder / "task.edgesr", say, _restored(network, self.side))
+        other, second = self.task.package(folder / "task.edgesr", say, _restored(network, self.side, self.count))
         why = (why if code else "") or other or self._join(folder, package, fused=False)
         if self.is_fused and not why:
             chain = folder / "two.edgesr"
@@ -76,9 +78,9 @@ class ChainFamily:
         return told if code else ""
 
 
-def _restored(network: nn.Module, side: int) -> Tensor:
+def _restored(network: nn.Module, side: int, count: int) -> Tensor:
     """Return what the restoration makes of crops of the examples, one at a time: float32 in [0, 1]."""
-    pictures = torch.from_numpy(np.stack(crops(side))).permute(0, 3, 1, 2) / 255
+    pictures = torch.from_numpy(np.stack(crops(side, count))).permute(0, 3, 1, 2) / 255
     with torch.inference_mode():
         found = [network(one).clamp(0, 1) for one in pictures.split(1)]
     return torch.cat(found).clone()
@@ -131,6 +133,7 @@ CHAINS = {
         task,
         is_fused,
         side,
+        8 if name == "resnet18" else 4,
         f"{_REPEATS}; {_FITTED if name != 'fasterrcnn' else _SETTLED}",
         is_sized=name == "deeplabv3",
     )
