@@ -221,7 +221,7 @@ def _chosen(
     with_int8: bool,
 ) -> Choice:
     if not arguments.auto:
-        return work.single(precision)
+        return work.whole(precision)
     if engine is None or arguments.dry_run:
         return work.automatic(with_int8=with_int8)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,15 @@ class Work:
         verdict = self.evaluate(typed)
         self._require(verdict, thresholds, typed, "")
         return Choice(typed, verdict)
+
+    def whole(self, precision: Precision) -> Choice:
+        """Return `single` of a network that stands alone: an FP16 network without any FP16 is refused."""
+        choice = self.single(precision)
+        half = choice.typed.half
+        if precision == "fp16" and half is not None and not half.half_nodes:
+            often = [f", mostly because it {reason}" for reason, _ in Counter(half.fp32.values()).most_common(1)]
+            raise ModelError(f"{self._graph.source}: nothing of it can be FP16{''.join(often)}; keep FP32")
+        return choice
 
     def automatic(self, *, with_int8: bool, rank: Rank | None = None) -> Choice:
         """Return the cheapest network that reaches the thresholds, by ``rank`` where it is given."""

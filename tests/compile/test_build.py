@@ -235,6 +235,7 @@ def test_a_diffusion_unet_keeps_its_norms_and_its_timestep_in_fp32(capsys, tmp_p
         (["PACKAGE", "--onnx", "x.onnx"], 2, "name one model"),
         (["PACKAGE", "--auto", "--fp16"], 2, "--auto chooses"),
         (["PACKAGE", "--fp16", "--exclude", "("], 2, "no regular expression"),
+        (["PACKAGE", "--fp16", "--exclude", "."], 3, "nothing of it can be FP16, mostly because it is excluded"),
         (["PACKAGE", "--fp16", "--min-psnr", "high"], 2, "expected a number"),
         (["PACKAGE", "--fp16", "--target", "engine"], 3, "no engine can be built"),
         (["PACKAGE", "--fp16", "--calib", "nowhere"], 6, "nowhere"),
