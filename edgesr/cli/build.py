@@ -17,12 +17,11 @@ from edgesr.cli.build_proof import open_proof
 from edgesr.cli.build_report import accuracy, finite, kept, ranking, versions
 from edgesr.cli.build_several import build_several
 from edgesr.cli.build_shapes import choose_profile
-from edgesr.cli.build_source import check_source
+from edgesr.cli.build_source import check_source, open_source
 from edgesr.cli.build_target import engine_file, is_asked, why_none
 from edgesr.cli.build_work import Work
 from edgesr.cli.output import note, result, result_json
 from edgesr.cli.progress import Progress
-from edgesr.cli.run import expectations
 from edgesr.compile.artifact import gate_record, write_onnx, write_typed
 from edgesr.compile.auto import Choice
 from edgesr.compile.compare import Comparison
@@ -32,20 +31,18 @@ from edgesr.compile.shapes import show_profile
 from edgesr.compile.simplify import simplify
 from edgesr.compile.typed import Precision, Typed
 from edgesr.compile.validate import takers
-from edgesr.errors import BackendError, BuildError, ModelError, UsageError
+from edgesr.errors import BackendError, BuildError, UsageError
 from edgesr.model import ModelPackage
-from edgesr.model.label_rules import LABEL_TASKS
 from edgesr.model.onnx_file import read_graph
 from edgesr.model.rules import NETWORK
 from edgesr.pipelines.calibrate_labels import LabelProof
-from edgesr.pipelines.load import open_model
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Convert the network, compare it with FP32, and write it."""
     precision = _precision(arguments)
     why_no_engine = why_none(arguments)
-    package, reason = _package(arguments)
+    package, reason = open_source(arguments)
     if package is not None:
         check_source(package, arguments)
     elif arguments.unroll is not None:
@@ -237,21 +234,3 @@ def _precision(arguments: argparse.Namespace) -> Precision:
     if arguments.int8:
         return "int8-fp16" if arguments.fp16 else "int8"
     return "fp16" if arguments.fp16 else "fp32"
-
-
-def _package(arguments: argparse.Namespace) -> tuple[ModelPackage | None, str]:
-    """Open the model; an ONNX file that is no picture-to-picture model has no package, and the reason is said."""
-    if (arguments.model is None) == (arguments.onnx is None):
-        raise UsageError("name one model: a package or name as MODEL, or an ONNX file with --onnx")
-    try:
-        package = open_model(arguments.onnx or arguments.model, expects=expectations(arguments))
-    except ModelError as error:
-        if arguments.onnx is None:
-            raise
-        Graph.read(Path(arguments.onnx))
-        return None, f"compared tensor by tensor, as it is no picture-to-picture model ({error})"
-    if package.descriptor.task not in ("restore", "chain", "latent-diffusion", *LABEL_TASKS):
-        raise ModelError(
-            f"model {package.descriptor.name} has task {package.descriptor.task!r}; give its ONNX file with --onnx"
-        )
-    return package, ""

@@ -1,11 +1,34 @@
-"""What ``edgesr build`` refuses to lower in precision: models that are no plain FP32 ones."""
+"""The model that ``edgesr build`` is given, and what of it cannot be lowered in precision."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from edgesr.errors import UsageError
+from edgesr.cli.run import expectations
+from edgesr.compile.graph import Graph
+from edgesr.errors import ModelError, UsageError
 from edgesr.model import ModelPackage
+from edgesr.model.label_rules import LABEL_TASKS
+from edgesr.pipelines.load import open_model
+
+
+def open_source(arguments: argparse.Namespace) -> tuple[ModelPackage | None, str]:
+    """Open the model; an ONNX file that is no picture-to-picture model has no package, and the reason is said."""
+    if (arguments.model is None) == (arguments.onnx is None):
+        raise UsageError("name one model: a package or name as MODEL, or an ONNX file with --onnx")
+    try:
+        package = open_model(arguments.onnx or arguments.model, expects=expectations(arguments))
+    except ModelError as error:
+        if arguments.onnx is None:
+            raise
+        Graph.read(Path(arguments.onnx))
+        return None, f"compared tensor by tensor, as it is no picture-to-picture model ({error})"
+    if package.descriptor.task not in ("restore", "chain", "latent-diffusion", *LABEL_TASKS):
+        raise ModelError(
+            f"model {package.descriptor.name} has task {package.descriptor.task!r}; give its ONNX file with --onnx"
+        )
+    return package, ""
 
 
 def check_source(package: ModelPackage, arguments: argparse.Namespace) -> None:
