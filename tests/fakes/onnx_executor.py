@@ -22,7 +22,10 @@ class Executor:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
-        self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        # ONNX Runtime 1.31 takes FP16 attention such as FastViT's for FP32 when it fuses it, and then fails.
+        self.session = onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"], disabled_optimizers=["AttentionFusion"]
+        )
         self.narrow = narrow
         weights = {tensor.name for tensor in self.proto.graph.initializer}
         self.inputs = {i.name: i for i in self.proto.graph.input if i.name not in weights}
