@@ -80,5 +80,5 @@ def _lines(value: Any, indent: int = 0) -> list[str]:
             lines += [f"{pad}{key}:", *_lines(item, indent + 1)]
         elif item not in (None, [], ""):
             text = ", ".join(map(str, item)) if isinstance(item, list) else str(item)
-            lines.append(f"{pad}{key}: {text}")
+            lines += f"{pad}{key}: {text}".replace("\n", f"\n{pad}  ").split("\n")
     return lines

@@ -23,6 +23,14 @@ def test_it_says_what_is_in_a_model(call: Call, models: Models, kind: str) -> No
     assert "scale: 2" in answer.out.splitlines()
 
 
+def test_a_licence_of_several_lines_stays_below_its_name(call: Call, models: Models, tmp_path: Path) -> None:
+    (tmp_path / "more.json").write_text('{"licence": "Ours.\\nTheirs:\\n\\nas is"}')
+    packed = call("pack", models.onnx, "-o", tmp_path / "told.edgesr", "--descriptor", tmp_path / "more.json")
+    assert packed.code == 0, packed.err
+    shown = call("inspect", tmp_path / "told.edgesr").out
+    assert "licence: Ours.\n  Theirs:\n  \n  as is\n" in shown
+
+
 def test_a_bare_file_may_be_told_what_it_does_not_say(call: Call, models: Models) -> None:
     words = ("--range=-1,1", "--channel-order", "grey", "--layout", "NCHW", "--scale", "2", "--json")
     document = call("inspect", models.onnx, *words).document
