@@ -164,7 +164,7 @@ def test_wrong_settings_exit_with_one_line(machine, affine, tmp_path, capsys, wo
 
 def test_a_dry_run_says_what_would_be_built_and_writes_nothing(machine, affine, tmp_path, capsys):
     before = sorted(tmp_path.iterdir())
-    words = ["--onnx", affine, *AFFINE, "--fp16", "-o", "a.engine"]
+    words = ["--onnx", affine, *AFFINE, "-o", "a.engine"]
     said = build(capsys, *words, "--dry-run")
     assert sorted(tmp_path.iterdir()) == before
     assert EngineCache().entries() == []
@@ -182,7 +182,7 @@ def test_a_dry_run_says_what_would_be_built_and_writes_nothing(machine, affine, 
 
 def test_a_dry_run_without_tensorrt_says_what_the_tables_know(affine, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    said = build(capsys, "--onnx", affine, *AFFINE, "--fp16", "--dry-run")
+    said = build(capsys, "--onnx", affine, *AFFINE, "--dry-run")
     assert said["no_engine"] == "TensorRT is not here"
     assert said["shapes"] == "x:1x2x8x8"
     assert said["tensorrt"]["10.3"] == ""
