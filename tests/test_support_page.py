@@ -23,3 +23,11 @@ def test_a_step_that_fails_is_shown_with_its_reason() -> None:
     line = next(line for line in page.splitlines() if line.startswith(f"| {row['title']}, "))
     assert line.split(" | ")[4] == "no"
     assert f"* {row['title']}, int8: PSNR 3 dB is below 38 dB" in page
+
+
+def test_an_engine_of_fp32_in_place_of_fp16_is_called_that() -> None:
+    name, row = next(iter(RESULTS["families"].items()))
+    other = {**row, "tensorrt_10": {**row["tensorrt_10"], "precision": "fp32"}}
+    page = render({**RESULTS, "families": {name: other}})
+    line = next(line for line in page.splitlines() if line.startswith(f"| {row['title']}, "))
+    assert line.split(" | ")[6:9] == ["double", "double, FP32", "double"]

@@ -13,6 +13,7 @@ from edgesr.errors import ModelError, UsageError
 from edgesr.model.probing import whole_scale
 from edgesr.model.receptive_field import pieces_fit
 from edgesr.types import Array
+from export.exporting.files import short
 from export.exporting.modules import results_of
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 3, 6, 12, 24, 48, 96, 7, 14, 28)
@@ -63,7 +64,7 @@ def input_channels(network: nn.Module, size: tuple[int, int] | None = None) -> i
         except UsageError:
             raise
         except Exception as error:  # whatever the network raises, it may take another number of channels
-            reasons.append(f"of {count} channels: {_short(error)}")
+            reasons.append(f"of {count} channels: {short(error)}")
         else:
             if _is_picture(shape, (h, w)):
                 return count
@@ -88,7 +89,7 @@ def derive(
         try:
             shape = _shape_of(network, fixed, channels)
         except Exception as error:  # whatever the network raises
-            raise ModelError(f"the network does not run at {fixed[0]} x {fixed[1]} pixels: {_short(error)}") from None
+            raise ModelError(f"the network does not run at {fixed[0]} x {fixed[1]} pixels: {short(error)}") from None
         if shape is None:
             raise ModelError("the network returns no picture (1, C, H, W) of a whole scale")
         scale = whole_scale(fixed, (shape[2], shape[3]))
@@ -110,7 +111,7 @@ def _multiple(network: nn.Module, channels: int, candidates: Sequence[int]) -> t
             return multiple, whole_scale(size, (shape[2], shape[3])), shape[1]
         except Exception as error:  # whatever the network raises, the next multiple may work
             problem = problem or error
-    raise ModelError(f"the network runs at none of the picture sizes that were tried: {_short(problem)}")
+    raise ModelError(f"the network runs at none of the picture sizes that were tried: {short(problem)}")
 
 
 def _radius(network: nn.Module, channels: int, scale: int, multiple: int, strip: int) -> int | None:
@@ -156,10 +157,6 @@ def _reach(
 
 def _fits(network: nn.Module, h: int, w: int, channels: int) -> bool:
     return _shape(network, (h, w), channels) is not None
-
-
-def _short(error: Exception | None) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def _shape(network: nn.Module, size: Sequence[int], channels: int) -> tuple[int, ...] | None:

@@ -115,7 +115,7 @@ def _safetensors(path: Path, *, is_whole: bool = True) -> Any:
         return load_file(str(path))
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         cut = f"; it was cut off, {_AGAIN}" if "incomplete" in str(error) else ""
-        raise ModelError(f"{path}: is no safetensors file: {_short(error)}{cut}") from None
+        raise ModelError(f"{path}: is no safetensors file: {short(error)}{cut}") from None
 
 
 def _torch_file(path: Path) -> Any:
@@ -133,8 +133,9 @@ def _torch_file(path: Path) -> Any:
         )
         raise ModelError(f"{path}: {reason}; {_ALONE}") from None
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, IndexError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path}: is no readable checkpoint of PyTorch: {_short(error)}; {_AGAIN}") from None
+        raise ModelError(f"{path}: is no readable checkpoint of PyTorch: {short(error)}; {_AGAIN}") from None
 
 
-def _short(error: BaseException) -> str:
+def short(error: BaseException | None) -> str:
+    """Return the message of an error as one line of at most 200 characters, its type where it has none."""
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -18,7 +18,7 @@ from export.__main__ import main as export
 from tests.export.seeded import enlarging, fitted
 from tests.support.families import RESTORATIONS, Family
 from tests.support.labels import LABELS, LabelFamily, deeplab, resnet
-from tests.support.pictures import crops
+from tests.support.pictures import crop_tensor, crops
 from tests.support.prove_labels import prove_labels
 from tests.support.steps import Rows, Said, called, digest, write_weights
 
@@ -80,9 +80,8 @@ class ChainFamily:
 
 def _restored(network: nn.Module, side: int, count: int) -> Tensor:
     """Return what the restoration makes of crops of the examples, one at a time: float32 in [0, 1]."""
-    pictures = torch.from_numpy(np.stack(crops(side, count))).permute(0, 3, 1, 2) / 255
     with torch.inference_mode():
-        found = [network(one).clamp(0, 1) for one in pictures.split(1)]
+        found = [network(one).clamp(0, 1) for one in crop_tensor(side, count).split(1)]
     return torch.cat(found).clone()
 
 

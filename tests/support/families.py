@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import nn
 
 from export.exporting.parity import read_picture
@@ -17,7 +15,7 @@ from export.models.prior_fsr import PriorFsr
 from export.models.rrdb import Rrdb
 from export.models.swinir import SwinIr, swinir_light
 from tests.export.seeded import seeded, settled, tamed
-from tests.support.pictures import crops
+from tests.support.pictures import crop_tensor
 from tests.support.prove import prove
 from tests.support.steps import Said, digest
 
@@ -45,7 +43,7 @@ class Family:
         """Draw a network."""
         make = self.small if is_small and self.small else self.large
         picture = read_picture("astronaut.png", (self.side, self.side), 3)
-        network = settled(make(), _pictures(self.side)) if self.is_settled else seeded(make())
+        network = settled(make(), crop_tensor(self.side)) if self.is_settled else seeded(make())
         return tamed(network, picture, unit=self.unit, center=self.center)
 
     def sources(self) -> str:
@@ -56,10 +54,6 @@ class Family:
     def prove(self, folder: Path, *, is_small: bool = False, say: Said = lambda text: None) -> dict[str, Any]:
         """Measure the network, or the small one."""
         return prove(self, folder, is_small=is_small, say=say)
-
-
-def _pictures(side: int) -> torch.Tensor:
-    return torch.from_numpy(np.stack(crops(side))).permute(0, 3, 1, 2) / 255
 
 
 def _small_swinir() -> SwinIr:

@@ -8,13 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from export.__main__ import main as export
 from tests.export.seeded import decided, seeded, settled
-from tests.support.pictures import crops
+from tests.support.pictures import crop_tensor
 from tests.support.prove_labels import prove_labels
 from tests.support.steps import Said, called, digest, write_weights
 
@@ -59,7 +58,7 @@ class LabelFamily:
         ``pictures``, float32 ``(N, 3, H, W)`` in [0, 1], are those that it sees, crops of the examples where not given.
         """
         torch.manual_seed(0)
-        values = normalised(_crops(self.seen) if pictures is None else _middle(pictures, self.seen))
+        values = normalised(crop_tensor(self.seen) if pictures is None else _middle(pictures, self.seen))
         count = write_weights(self.make(values), path.with_suffix(".pth"))
         say("export")
         words = [*self.words, "--weights", str(path.with_suffix(".pth")), "-o", str(path)]
@@ -70,10 +69,6 @@ class LabelFamily:
 def normalised(pictures: Tensor) -> Tensor:
     """Return pictures ``(N, 3, H, W)`` in [0, 1] as ImageNet's networks take them."""
     return (pictures - _MEAN) / _STD
-
-
-def _crops(side: int) -> Tensor:
-    return torch.from_numpy(np.stack(crops(side))).permute(0, 3, 1, 2) / 255
 
 
 def _middle(pictures: Tensor, side: int) -> Tensor:

@@ -10,8 +10,8 @@ HEAD = """# What is supported
 
 Made by `python -m tests.support` from the results in [support.json](support.json); not written by hand. Every row is
 a network of a paper's size with drawn weights: exported by `python -m export`, built by `edgesr build`, run on the CPU,
-and compiled and run on doubles of TensorRT. Networks that label pictures have the batch norm statistics of real ones;
-a restoration in front of a task is made by `edgesr pack A+B`.
+and compiled and run on doubles of TensorRT. Networks that label pictures, and U-Nets, have the batch norm statistics of
+real ones; a restoration in front of a task is made by `edgesr pack A+B`.
 
 | mark | meaning |
 |---|---|
@@ -21,6 +21,7 @@ a restoration in front of a task is made by `edgesr pack A+B`.
 | double | the FP16 network is built, loaded and run on a strict double of that version and gives the CPU's pixels, \
 or the same classes, areas and boxes; \
 operators and opset pass the table of that version where there is one. **Not a real GPU** |
+| double, FP32 | the same of the FP32 network, as FP16 was refused |
 | DLA | layers of the exported network, at its tile, that break none of NVIDIA's written rules for Orin's DLA, and \
 their share of the multiply-adds: edgesr checks every layer (`edgesr/compile/dla.py`). **Not a build on a board**, \
 which may take fewer |
@@ -86,9 +87,15 @@ def _cells(row: dict[str, Any]) -> list[str]:
         _figures(row["fp16"]),
         _figures(row["int8"]),
         "-" if "embed_io" not in row else "same bits" if row["embed_io"]["ok"] else "no",
-        *("double" if row[f"tensorrt_{major}"]["ok"] else "no" for major in ("8", "10", "11")),
+        *(_double(row[f"tensorrt_{major}"]) for major in ("8", "10", "11")),
         _taken(row.get("dla")),
     ]
+
+
+def _double(found: dict[str, Any]) -> str:
+    if not found["ok"]:
+        return "no"
+    return "double, FP32" if found["precision"] == "fp32" else "double"
 
 
 def _equal(row: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -23,6 +24,11 @@ def crops(side: int, count: int = 8) -> list[np.ndarray]:
         pixels = np.roll(np.asarray(cut), index % 3, axis=2)
         found.append(np.ascontiguousarray(255 - pixels if index % 2 else pixels))
     return found
+
+
+def crop_tensor(side: int, count: int = 8) -> torch.Tensor:
+    """Return the same as float32 ``(count, 3, side, side)`` in [0, 1]."""
+    return torch.from_numpy(np.stack(crops(side, count))).permute(0, 3, 1, 2) / 255
 
 
 def write_crops(folder: Path, side: int, count: int = 8) -> Path:
