@@ -15,7 +15,7 @@ from edgesr.compile.graph import Graph
 from edgesr.compile.ranges import record_ranges
 from edgesr.compile.simplify import simplify
 from edgesr.compile.tensors import TensorProof, tensor_feeds
-from edgesr.compile.typed import Options, Precision, Typed, convert
+from edgesr.compile.typed import Options, Precision, Typed
 from edgesr.errors import ModelError
 from edgesr.model import ModelPackage, describe_onnx, open_package
 from edgesr.model.registry import find
@@ -56,7 +56,7 @@ class Row:
     """As ONNX Runtime computes the file on this CPU."""
     within_gate: bool
     kept_out: int
-    """Layers that were left out of INT8 to pass the gate."""
+    """Layers that were left out of INT8, or of FP16, to pass the gate."""
     note: str = ""
 
 
@@ -91,27 +91,20 @@ def typed_networks(network: Network, precisions: Sequence[Precision] = PRECISION
     found: list[tuple[Row, Typed | None]] = []
     for precision in precisions:
         thresholds = _thresholds(network, precision)
-        kept_out = 0
+        search = Search(
+            graph,
+            ranges,
+            network.calibration.feeds,
+            Options(),
+            evaluate=lambda it, only=None: _compare(network, it, emulated(it.graph), only),
+            thresholds=thresholds,
+        )
         try:
-            typed = convert(graph, ranges, precision)
-            verdict = _compare(network, typed, emulated(typed.graph))
-            if "int8" in precision and verdict.failures(thresholds):
-                search = Search(
-                    graph,
-                    ranges,
-                    network.calibration.feeds,
-                    Options(),
-                    evaluate=lambda it, only=None: _compare(network, it, emulated(it.graph), only),
-                    thresholds=thresholds,
-                )
-                choice = search.mixed(precision)
-                if choice is not None:
-                    kept_out = len(typed.quantized.quantized if typed.quantized else ())
-                    typed, verdict = choice.typed, choice.verdict
-                    kept_out -= len(typed.quantized.quantized if typed.quantized else ())
+            choice = search.mixed(precision)
         except ModelError as error:
             found.append((Row(network.name, precision, {}, 0, 0.0, {}, {}, False, 0, str(error)), None))
             continue
+        typed, verdict = choice.typed, choice.verdict
         as_run = _compare(network, typed, typed.graph)
         kinds = typed.precisions()
         counts = {"fp32": len(typed.graph.nodes) - len(kinds)}
@@ -125,7 +118,7 @@ def typed_networks(network: Network, precisions: Sequence[Precision] = PRECISION
             gate_record(verdict),
             gate_record(as_run),
             not verdict.failures(thresholds),
-            kept_out,
+            len(choice.given_up),
         )
         found.append((row, typed))
     return found

@@ -43,7 +43,7 @@ def _accuracy(results: Results) -> str:
         f"of the file on this CPU. INT8 that misses its gate gives layers up, as `edgesr build` does. Gates: {gates}.",
         [
             "network", "precision", "nodes", "reduced", "ONNX KiB", "PSNR dB", "mean", "SSIM", "difference / 255",
-            "ONNX Runtime PSNR dB", "gate", "kept out of INT8",
+            "ONNX Runtime PSNR dB", "gate", "layers given up",
         ],
         rows,
     )  # fmt: skip

@@ -218,7 +218,7 @@ def _chosen(
     with_int8: bool,
 ) -> Choice:
     if not arguments.auto:
-        return work.whole(precision)
+        return work.single(precision)
     if engine is None or arguments.dry_run:
         return work.automatic(with_int8=with_int8)
 

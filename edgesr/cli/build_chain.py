@@ -12,7 +12,7 @@ from typing import Any
 from edgesr.cli.build_engine import BuiltEngine
 from edgesr.cli.build_regions import region_stages
 from edgesr.cli.build_report import finite
-from edgesr.cli.build_stage import Stage
+from edgesr.cli.build_stage import Stage, require_lowered
 from edgesr.cli.build_target import engine_file
 from edgesr.cli.output import note, result, result_json
 from edgesr.compile.artifact import write_parts
@@ -53,6 +53,7 @@ def build_chain(package: ModelPackage, precision: Precision, arguments: argparse
         else:
             built.append(Stage(TASK, task, LabelProof(task, restored), asked[TASK], precision=precision, told=told))
             places.append(built[1].write(Path(folder) / TASK))
+        require_lowered(built, precision, package.descriptor.name)
         names = [picture.name for picture in pictures]
         typed = [open_package(place) for place in places]
         candidate = write_chain(

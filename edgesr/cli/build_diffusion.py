@@ -22,7 +22,7 @@ from edgesr.compile.simplify import simplify
 from edgesr.compile.tensors import TensorProof
 from edgesr.compile.typed import Precision
 from edgesr.engines import open_backend
-from edgesr.errors import AccuracyError, BackendError, BuildError, ModelError, UsageError
+from edgesr.errors import AccuracyError, BackendError, BuildError, UsageError
 from edgesr.model import ModelPackage, open_package, write_package
 from edgesr.model.diffusion_rules import DECODER, ENCODER, UNET, UNROLLED
 from edgesr.pipelines.calibrate import calibration_pictures
@@ -123,15 +123,10 @@ def _part(
     if "int8" not in precision:
         arguments = argparse.Namespace(**{**vars(arguments), "min_psnr": _PART_PSNR, "max_abs": None})
     work = Work(graph, ranges, TensorProof(graph, feeds), arguments)
-    why = ""
-    try:
-        choice = work.single(precision)
-    except ModelError as error:
-        # Ends can be plain mixtures of pixels, which have no layer for INT8; the U-Net is what takes the time.
-        if "int8" not in precision or part == UNET:
-            raise
-        choice, why = work.single("fp16" if "fp16" in precision else "fp32"), f" ({error})"
-    return choice.typed.graph.bytes(), choice.verdict, f"{choice.typed.summary()}{why}"
+    # Ends can be plain mixtures of pixels, which have no layer to lower; the U-Net is what takes the time.
+    choice, why = (work.single(precision), "") if part == UNET else work.or_higher(precision)
+    said = "; ".join(text for text in (why, *choice.typed.notes) if text)
+    return choice.typed.graph.bytes(), choice.verdict, choice.typed.summary() + (f" ({said})" if said else "")
 
 
 def _candidate(package: ModelPackage, files: dict[str, Path | bytes], name: str, place: Path) -> ModelPackage:

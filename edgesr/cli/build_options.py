@@ -45,7 +45,7 @@ def add_build(commands: Any, parents: list[Parser]) -> None:
     )
     _add_engine(build.add_argument_group("engine (each of these asks for one)"))
     group = build.add_argument_group("precision (default: FP32)")
-    group.add_argument("--fp16", action="store_true", help="FP16, with FP32 where ranges demand it")
+    group.add_argument("--fp16", action="store_true", help="FP16, with FP32 where ranges or the gate demand it")
     group.add_argument("--int8", action="store_true", help="INT8 convolutions; with --fp16 the rest becomes FP16")
     group.add_argument("--auto", action="store_true", help="the cheapest precision that reaches --min-psnr")
     group.add_argument("--io", choices=("fp32", "fp16"), default="fp32", help="pictures in and out (default: fp32)")

@@ -15,7 +15,7 @@ from typing import Any
 
 from edgesr.cli.build_engine import BuiltEngine
 from edgesr.cli.build_report import finite
-from edgesr.cli.build_stage import Stage
+from edgesr.cli.build_stage import Stage, require_lowered
 from edgesr.cli.build_target import engine_file
 from edgesr.cli.output import note, result, result_json
 from edgesr.cli.progress import Progress
@@ -23,7 +23,7 @@ from edgesr.compile.artifact import check_place, write_parts
 from edgesr.compile.engine_cache import EngineCache
 from edgesr.compile.gate import LABEL_DEFAULTS, Agreement, Picture
 from edgesr.compile.typed import Precision
-from edgesr.errors import AccuracyError, ModelError, UsageError
+from edgesr.errors import AccuracyError, UsageError
 from edgesr.model import ModelPackage
 from edgesr.model.label_rules import NETWORK, REGIONS
 from edgesr.pipelines.agreement import agreement
@@ -48,8 +48,7 @@ def build_regions(
     check_place(output, package)
     pictures, told = calibration_pictures(package, arguments.calib, count=arguments.calib_count, side=None)
     built = region_stages(package, pictures, arguments, precision=precision, told=told)
-    if "int8" in precision and not any(stage.choice.typed.quantized for stage in built):
-        raise ModelError(f"model {name}: neither of its networks has a layer that INT8 could take; use --fp16")
+    require_lowered(built, precision, name)
     typed = {stage.part: stage.choice.typed for stage in built}
     expected = built[0].proof.expected
     with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ from edgesr.model.rules import NETWORK
 class Stage:
     """A network in its new precision, proven on what it is fed.
 
-    ``or_higher`` lets a network that has no layer for INT8 stay in the precision that remains.
+    ``or_higher`` lets a network that has no layer for INT8 stay in the precision that remains; one that has none for
+    FP16 always stays in FP32.
     """
 
     def __init__(
@@ -55,13 +57,11 @@ class Stage:
         with Progress(f"calibration runs of {name}", quiet=arguments.json) as progress:
             ranges = record_ranges(graph, proof.feeds, on_step=progress.show)
         self._work = Work(graph, ranges, proof, arguments)
-        why = ""
-        try:
-            self.choice: Choice = self._work.single(precision)
-        except ModelError as error:
-            if not or_higher or "int8" not in precision:
-                raise
-            self.choice, why = self._work.single("fp16" if "fp16" in precision else "fp32"), str(error)
+        self.choice: Choice
+        if or_higher or precision == "fp16":
+            self.choice, why = self._work.or_higher(precision)
+        else:
+            self.choice, why = self._work.single(precision), ""
         typed = self.choice.typed
         self.record: dict[str, Any] = {
             "calibration": {"data": told, "runs": ranges.runs, "sha256": ranges.digest},
@@ -97,3 +97,14 @@ class Stage:
     def document(self) -> dict[str, Any]:
         """Return the same as JSON data."""
         return {**self.choice.typed.document(), **self.record, "notes": self.said}
+
+
+def require_lowered(built: Sequence[Stage], precision: Precision, name: str) -> None:
+    """Raise ModelError where none of the networks of a package has the precision that was asked for."""
+    if all(stage.choice.typed.precision != precision for stage in built):
+        why = (
+            "nothing of its networks can be FP16; keep FP32"
+            if precision == "fp16"
+            else "neither of its networks has a layer that INT8 could take; use --fp16"
+        )
+        raise ModelError(f"model {name}: {why}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from edgesr.cli.build_compare import RUNS, compare_typed, show
 from edgesr.cli.build_engine import EngineBuild, Proof
 from edgesr.cli.progress import Progress
 from edgesr.compile.artifact import gate_record
-from edgesr.compile.auto import Choice, Rank, Search
+from edgesr.compile.auto import Choice, Rank, Search, UnfitError
 from edgesr.compile.compare import Comparison
 from edgesr.compile.emulate import emulated
 from edgesr.compile.gate import DEFAULTS, LABEL_DEFAULTS, Thresholds, Verdict, find_worst_layer, require
@@ -21,9 +20,12 @@ from edgesr.compile.graph import Graph
 from edgesr.compile.ranges import Ranges
 from edgesr.compile.sensitivity import spread
 from edgesr.compile.tensors import TensorProof
-from edgesr.compile.typed import Options, Precision, Typed, convert
-from edgesr.errors import ModelError, UsageError
+from edgesr.compile.typed import Options, Precision, Typed
+from edgesr.errors import UsageError
 from edgesr.pipelines.calibrate_labels import LabelProof
+
+_REMAINING: dict[Precision, Precision] = {"int8-fp16": "fp16", "int8": "fp32", "fp16": "fp32"}
+"""What remains of a precision without the part that nothing in a network can have."""
 
 
 class Work:
@@ -39,35 +41,29 @@ class Work:
         )
 
     def single(self, precision: Precision) -> Choice:
-        """Return the network in one precision; INT8 gives up as many layers as the gate demands."""
-        thresholds = self._thresholds(precision)
-        if "int8" in precision:
-            choice = self._searched(thresholds, lambda search: search.mixed(precision))
-            if choice is not None:
-                return choice
-        typed = convert(self._graph, self._ranges, precision, self._options)
-        if typed.quantized is not None and not typed.quantized.quantized:
-            raise ModelError(f"{self._graph.source}: has no layer that INT8 could take; use --fp16")
-        verdict = self.evaluate(typed)
-        self._require(verdict, thresholds, typed, "")
-        return Choice(typed, verdict)
+        """Return the network in one precision, with as many layers given up as the gate demands.
 
-    def whole(self, precision: Precision) -> Choice:
-        """Return `single` of a network that stands alone: an FP16 network without any FP16 is refused."""
-        choice = self.single(precision)
-        half = choice.typed.half
-        if precision == "fp16" and half is not None and not half.half_nodes:
-            often = [f", mostly because it {reason}" for reason, _ in Counter(half.fp32.values()).most_common(1)]
-            raise ModelError(f"{self._graph.source}: nothing of it can be FP16{''.join(often)}; keep FP32")
+        Raise UnfitError, before anything is compared, where nothing of it can have that precision.
+        """
+        thresholds = self._thresholds(precision)
+        try:
+            choice = self._searched(thresholds, lambda search: search.mixed(precision))
+        except UnfitError as error:
+            raise UnfitError(f"{error}; {'keep FP32' if precision == 'fp16' else 'use --fp16'}") from None
+        self._require(choice.verdict, thresholds, choice.typed, "", choice.unsuccessful)
         return choice
+
+    def or_higher(self, precision: Precision) -> tuple[Choice, str]:
+        """Return `single`, or where nothing can have that precision the one that remains, and why."""
+        try:
+            return self.single(precision), ""
+        except UnfitError as error:
+            return self.or_higher(_REMAINING[precision])[0], str(error)
 
     def automatic(self, *, with_int8: bool, rank: Rank | None = None) -> Choice:
         """Return the cheapest network that reaches the thresholds, by ``rank`` where it is given."""
         thresholds = self._thresholds("fp16")
-        choice = self._searched(thresholds, lambda search: search.cheapest(with_int8=with_int8, rank=rank))
-        if choice is None:
-            raise ModelError(f"{self._graph.source}: --auto found nothing to choose from")
-        return choice
+        return self._searched(thresholds, lambda search: search.cheapest(with_int8=with_int8, rank=rank))
 
     def evaluate(self, typed: Typed, only: str | None = None) -> Verdict:
         """Compare a network with FP32, with FP16 rounded as it is stored; ``only`` on the picture of that name."""
@@ -97,7 +93,7 @@ class Work:
 
         return check
 
-    def _require(self, verdict: Verdict, thresholds: Thresholds, typed: Typed, kind: str) -> None:
+    def _require(self, verdict: Verdict, thresholds: Thresholds, typed: Typed, kind: str, tried: str = "") -> None:
         if self._arguments.compare and verdict.failures(thresholds):
             show(self.layers(typed), as_json=self._arguments.json)
         require(
@@ -107,10 +103,11 @@ class Work:
             worst_layer=lambda: find_worst_layer(
                 self._graph, emulated(typed.graph), self._proof.feed(verdict.worst[0]), among=typed.lowered()
             ),
+            tried=tried,
         )
 
-    def _searched(self, thresholds: Thresholds, run: Callable[[Search], Choice | None]) -> Choice | None:
-        with Progress("layers quantised alone", quiet=self._arguments.json) as progress:
+    def _searched(self, thresholds: Thresholds, run: Callable[[Search], Choice]) -> Choice:
+        with Progress("layers lowered alone", quiet=self._arguments.json) as progress:
             return run(
                 Search(
                     self._graph,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -67,6 +67,12 @@ def to_fp16(graph: Graph, ranges: Ranges, rules: Rules | None = None, *, io: IO 
         subnormal=work.losses["subnormal"],
         weights=work.losses["weights"],
     )
+
+
+def only_in_fp16(graph: Graph, nodes: Collection[str]) -> Graph:
+    """Return the network with these nodes alone in FP16."""
+    kept = {node.name: "" for node in graph.nodes if has_floats(graph, node) and node.name not in nodes}
+    return Graph(_Rewriting(graph, kept, "fp32").run(), graph.source)
 
 
 class _Rewriting:

@@ -124,12 +124,17 @@ def compare_pictures(candidate: Run, pictures: Sequence[Picture], expected: Sequ
     return Verdict(tuple(results))
 
 
-def require(verdict: Verdict, thresholds: Thresholds, *, what: str, worst_layer: Callable[[], str | None]) -> None:
-    """Raise AccuracyError, with the worst picture and the worst layer, when a threshold is missed."""
+def require(
+    verdict: Verdict, thresholds: Thresholds, *, what: str, worst_layer: Callable[[], str | None], tried: str = ""
+) -> None:
+    """Raise AccuracyError, with the worst picture and the worst layer, when a threshold is missed.
+
+    ``tried`` says what did not help.
+    """
     failures = verdict.failures(thresholds)
     if failures:
         layer = worst_layer()
-        where = f"; the layer that loses most is {layer!r}" if layer else ""
+        where = (f"; the layer that loses most is {layer!r}" if layer else "") + (f"; {tried}" if tried else "")
         raise AccuracyError(
             f"{what} missed its accuracy gate: {'; '.join(failures)}{where}; nothing was written; "
             f"keep layers out with --exclude, or allow more with {', '.join(_options(thresholds))}"

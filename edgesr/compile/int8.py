@@ -15,7 +15,7 @@ import numpy as np
 
 from edgesr.compile.graph import FLOAT, Graph
 from edgesr.compile.histogram import CALIBRATORS
-from edgesr.compile.islands import is_heavy, settings_nodes
+from edgesr.compile.islands import LOSES, is_heavy, settings_nodes
 from edgesr.compile.nodes import attribute, make_node, make_weight
 from edgesr.compile.ranges import Ranges
 from edgesr.errors import ModelError, UsageError
@@ -100,7 +100,7 @@ def quantizable(graph: Graph, ranges: Ranges, options: QuantizeOptions) -> tuple
         if pattern is not None and (pattern.search(node.name) or pattern.search(node.op_type)):
             reason = "is excluded"
         elif node.name in options.skip:
-            reason = "loses too much accuracy"
+            reason = LOSES
         if reason:
             skipped[node.name] = reason
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,8 @@ from edgesr.compile.signatures import signature_of
 if TYPE_CHECKING:
     from onnx import NodeProto
 
+LOSES = "loses too much accuracy"
+"""Why a layer was given up to pass the accuracy gate."""
 HALF_MAX = 65504.0
 HALF_TINY = 2.0**-14
 """The smallest FP16 value with all its 11 bits."""
@@ -54,6 +56,8 @@ class Rules:
     """Keep the cheap nodes between the last heavy layer and the output in FP32, so that its low bits survive."""
     results: Mapping[str, str] = field(default_factory=dict)
     """What output tensors are, by name; one that is not named is a picture."""
+    skip: Collection[str] = ()
+    """Names of layers, as ``half_layers`` gives them, that stay in FP32."""
 
 
 def fp32_nodes(graph: Graph, ranges: Ranges, rules: Rules) -> dict[str, str]:
@@ -75,7 +79,33 @@ def fp32_nodes(graph: Graph, ranges: Ranges, rules: Rules) -> dict[str, str]:
         for name, carried in _tail(graph, rules.results).items():
             reasons.setdefault(name, f"carries the {' and the '.join(carried)}")
     _close(graph, reasons)
+    if rules.skip:
+        for layer, nodes in half_layers(graph, reasons).items():
+            if layer in rules.skip:
+                reasons |= dict.fromkeys(nodes, "follows a layer that loses too much accuracy")
+                reasons[layer] = LOSES
+        _close(graph, reasons)
     return {n.name: reasons[n.name] for n in graph.nodes if n.name in reasons and has_floats(graph, n)}
+
+
+def half_layers(graph: Graph, kept: Collection[str]) -> dict[str, list[str]]:
+    """Divide the nodes that are not ``kept`` in FP32 into layers, the first node of each its name.
+
+    A layer is a heavy node with the light ones that work on its result. A light node of several sources belongs to the
+    last one; one whose sources are all in FP32 begins a layer.
+    """
+    layers: list[list[str]] = []
+    layer_of: dict[str, int] = {}
+    for node in graph.nodes:
+        if node.name in kept or not has_floats(graph, node):
+            continue
+        sources = [layer_of[name] for name in graph.floats_in(node) if name in layer_of]
+        if is_heavy(graph, node) or not sources:
+            layers.append([])
+            sources = [len(layers) - 1]
+        layers[max(sources)].append(node.name)
+        layer_of |= dict.fromkeys(node.output, max(sources))
+    return {nodes[0]: nodes for nodes in layers}
 
 
 def _own_reason(

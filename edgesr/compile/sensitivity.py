@@ -1,4 +1,4 @@
-"""How much accuracy each layer loses when it alone is quantised, and how many layers have to stay out of INT8."""
+"""How much accuracy each layer loses when it alone is lowered, and how many layers have to be given up."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import numpy as np
 
 from edgesr.compile.feeds import Feed, run_copies, run_network
 from edgesr.compile.graph import FLOAT, HALF, Graph
-from edgesr.compile.int8 import QuantizeOptions, quantizable, to_int8
+from edgesr.compile.lowering import Lowering
 from edgesr.compile.operations import count_operations
-from edgesr.compile.ranges import Ranges
 from edgesr.engines import open_backend
 from edgesr.types import Array
 
@@ -26,28 +25,26 @@ and larger ones in groups of layers that follow each other."""
 
 @dataclass(frozen=True)
 class LayerLoss:
-    """One layer and the signal-to-noise ratio of the network's outputs when it alone computes in INT8."""
+    """One layer and the signal-to-noise ratio of the network's outputs when it alone is lowered."""
 
     name: str
     decibels: float
     together: int = 1
-    """Layers that were quantised with it, it included: more than one in networks too large for a run per layer."""
+    """Layers that were lowered with it, it included: more than one in networks too large for a run per layer."""
 
 
 def sweep(
     graph: Graph,
-    ranges: Ranges,
-    options: QuantizeOptions,
+    lowering: Lowering,
     feeds: Sequence[Feed],
     *,
     on_step: Callable[[int, int], None] | None = None,
 ) -> tuple[LayerLoss, ...]:
-    """Quantise one layer, or one group of layers, at a time and return all layers, the one that loses most first.
+    """Lower one layer, or one group of layers, at a time and return all layers, the one that loses most first.
 
     ``on_step`` is told the number of finished runs and of all.
     """
-    layers = list(quantizable(graph, ranges, options)[0])
-    groups, count = _planned(graph, layers, feeds)
+    groups, count = _planned(graph, list(lowering.layers), feeds)
     chosen = spread(feeds, count)
     backend = open_backend("cpu")
     found = []
@@ -56,11 +53,7 @@ def sweep(
         pictures = [name for name in graph.outputs if graph.types.get(name) in (FLOAT, HALF)]
         expected = run_copies(backend, graph.bytes(), chosen, place)
         for index, group in enumerate(groups):
-            alone = QuantizeOptions(
-                calibrator=options.calibrator, skip=[other for other in layers if other not in group], residual=False
-            )
-            quantized, _ = to_int8(graph, ranges, alone)
-            runs = run_network(backend, quantized.bytes(), chosen, place)
+            runs = run_network(backend, lowering.alone(group).bytes(), chosen, place)
             ratios = [
                 _ratio(run[output], reference[output])
                 for run, reference in zip(runs, expected, strict=True)
@@ -81,15 +74,22 @@ def _planned(graph: Graph, layers: list[str], feeds: Sequence[Feed]) -> tuple[li
     return [layers[start : start + size] for start in range(0, len(layers), max(size, 1))], count
 
 
-def fewest_skips(order: Sequence[LayerLoss], passes: Callable[[Sequence[str]], bool]) -> tuple[str, ...] | None:
-    """Return the shortest list of worst layers whose absence from INT8 makes ``passes`` true, by bisection.
+def fewest_skips(
+    order: Sequence[LayerLoss], passes: Callable[[Sequence[str]], bool], *, most: int | None = None
+) -> tuple[str, ...] | None:
+    """Return the shortest list of worst layers whose absence makes ``passes`` true, by bisection.
 
-    None when nothing but the absence of all layers would. More absent layers are taken never to lose more accuracy.
+    None when nothing but the absence of all layers would, or that of more than ``most``, which is then asked first.
+    More absent layers are taken never to lose more accuracy.
     """
     names = [loss.name for loss in order]
     if passes(()):
         return ()
     low, high = 0, len(names)
+    if most is not None and most < high - 1:
+        if not most or not passes(names[:most]):
+            return None
+        high = most
     while high - low > 1:
         middle = (low + high) // 2
         if passes(names[:middle]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,6 +19,8 @@ from edgesr.compile.validate import problems
 from edgesr.errors import ModelError
 
 Precision = Literal["fp32", "fp16", "int8", "int8-fp16"]
+_NAMED = 8
+"""Layers that a sentence names."""
 _HALF_SCALES = 19
 """The first opset in which quantized tensors come from and go to FP16."""
 
@@ -32,6 +35,14 @@ class Options:
     precise_output: bool = True
     results: Mapping[str, str] = field(default_factory=dict)
     """What output tensors are, by name; one that is not named is a picture."""
+
+    def rules(self, skip: Collection[str] = ()) -> Rules:
+        """Return what stays in FP32; ``skip`` names layers that do."""
+        return Rules(exclude=self.exclude, precise_output=self.precise_output, results=self.results, skip=skip)
+
+    def quantize_options(self, skip: Collection[str] = ()) -> QuantizeOptions:
+        """Return what becomes INT8; ``skip`` names layers that do not."""
+        return QuantizeOptions(calibrator=self.calibrator, exclude=self.exclude, skip=skip)
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,16 @@ class Typed:
     def thresholds(self) -> Thresholds:
         """What this precision must reach when nobody asks for something else."""
         return DEFAULTS["int8" if "int8" in self.precision else self.precision]
+
+    @property
+    def obstacle(self) -> str:
+        """Why nothing computes in the precision that the network is named after; empty where something does."""
+        if self.quantized is not None:
+            return "" if self.quantized.quantized else "has no layer that INT8 could take"
+        if self.half is None or self.half.half_nodes:
+            return ""
+        often = [f", mostly because it {reason}" for reason, _ in Counter(self.half.fp32.values()).most_common(1)]
+        return f"nothing of it can be FP16{''.join(often)}"
 
     def lowered(self) -> frozenset[str]:
         """Return the names of the nodes that compute in less than FP32."""
@@ -96,7 +117,7 @@ class Typed:
 def convert(
     graph: Graph, ranges: Ranges, precision: Precision, options: Options | None = None, *, skip: Collection[str] = ()
 ) -> Typed:
-    """Return ``graph`` in another precision; ``skip`` names layers that stay out of INT8.
+    """Return ``graph`` in another precision; ``skip`` names layers that stay out of INT8, or of FP16 alone.
 
     ``int8`` leaves the rest in FP32, which every TensorRT takes; ``int8-fp16`` makes the rest FP16, in opset 19, which
     TensorRT takes from 10 on.
@@ -120,18 +141,27 @@ def convert(
             result = newer
             notes.append(f"opset {graph.opset} became {MIN_OPSET}, the first with scales per channel")
     if precision in ("int8", "int8-fp16"):
-        chosen = QuantizeOptions(calibrator=options.calibrator, exclude=options.exclude, skip=skip)
-        result, quantized = to_int8(result, ranges, chosen)
+        result, quantized = to_int8(result, ranges, options.quantize_options(skip))
     if precision in ("fp16", "int8-fp16"):
-        rules = Rules(exclude=options.exclude, precise_output=options.precise_output, results=options.results)
+        rules = options.rules(skip if precision == "fp16" else ())
         result, half = to_fp16(result, ranges, rules, io=options.io)
         if half.zeroed:
             notes.append(f"{half.zeroed} of {half.weights} weights are zero in FP16")
+    if skip:
+        notes.append(_given_up(precision, list(skip)))
     check_network(result)
     found = list(problems(result))
     if found:
         raise ModelError(f"{graph.source}: TensorRT would refuse the network: {found[0]}")
     return Typed(result, precision, options, half, quantized, tuple(notes))
+
+
+def _given_up(precision: Precision, layers: list[str]) -> str:
+    kind, place = ("FP16", "in FP32") if precision == "fp16" else ("INT8", "out of INT8")
+    count = "1 layer stays" if len(layers) == 1 else f"{len(layers)} layers stay"
+    more = f" and {len(layers) - _NAMED} more" if len(layers) > _NAMED else ""
+    names = ", ".join(layers[:_NAMED])
+    return f"{count} {place}, where {kind} loses too much accuracy for the gate, the worst first: {names}{more}"
 
 
 def cost(typed: Typed) -> float:

@@ -90,6 +90,7 @@ def test_engines_of_all_parts_are_built_compared_and_found_again(
         (("--fp16", "--io", "fp16"), 2, "--io fp16 is for one network"),
         (("--int8",), 2, "give a folder with --calib"),
         (("--fp16", "--min-psnr", "300"), 5, "missed its accuracy gate"),
+        (("--fp16", "--exclude", "."), 3, "unet: nothing of it can be FP16, mostly because it is excluded; keep FP32"),
     ],
 )
 def test_bad_words_get_one_line_and_write_nothing(

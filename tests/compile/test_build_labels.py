@@ -190,6 +190,14 @@ def test_what_a_chain_cannot_do_is_said(capsys, chain, words, text):
     assert text in capsys.readouterr().err
 
 
+def test_a_chain_of_which_nothing_can_be_fp16_is_refused(capsys, tmp_path, chain, pictures):
+    output = tmp_path / "typed.edgesr"
+    words = ["--fp16", "--exclude", ".", "--calib", pictures, "-o", output, "--target", "onnx"]
+    assert main(["build", str(chain), *map(str, words)]) == 3
+    assert "model both: nothing of its networks can be FP16; keep FP32" in capsys.readouterr().err
+    assert not output.exists()
+
+
 def test_a_chain_that_loses_too_much_is_not_written(capsys, tmp_path, chain, pictures):
     output = tmp_path / "typed.edgesr"
     words = ["--fp16", "--calib", pictures, "-o", output, "--min-agreement", "1.1", "--target", "onnx"]

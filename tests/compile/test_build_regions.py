@@ -90,6 +90,21 @@ def test_a_network_without_layers_for_int8_stays_and_is_said(capsys, tmp_path, p
         assert open_package(tmp_path / "t.edgesr").descriptor.precision["parts"]["regions"]["kind"] == "fp32"
 
 
+@pytest.mark.parametrize(("pattern", "code"), [(".", 3), ("^(?!Conv)", 0)])
+def test_a_network_of_which_nothing_can_be_fp16_stays_and_is_said(capsys, tmp_path, package, pictures, pattern, code):
+    output = tmp_path / "t.edgesr"
+    words = ["--fp16", "--calib", pictures, "-o", output, "--target", "onnx", "--exclude", pattern]
+    assert main(["build", str(package), *map(str, words)]) == code
+    error = capsys.readouterr().err
+    if code:
+        assert "model squares: nothing of its networks can be FP16; keep FP32" in error
+        assert not output.exists()
+    else:
+        assert "regions: squares: nothing of it can be FP16, mostly because it is excluded; keep FP32" in error
+        parts = open_package(output).descriptor.precision["parts"]
+        assert {name: part["kind"] for name, part in parts.items()} == {"network": "fp16", "regions": "fp32"}
+
+
 def test_a_missed_box_agreement_exits_5_and_writes_nothing(capsys, tmp_path, package, pictures):
     output = tmp_path / "typed.edgesr"
     words = ["--fp16", "--calib", pictures, "-o", output, "--target", "onnx", "--min-agreement", "1.1"]

@@ -12,6 +12,7 @@ from edgesr.compile.emulate import emulated
 from edgesr.compile.gate import Thresholds, Verdict
 from edgesr.compile.graph import Graph
 from edgesr.compile.int8 import QuantizeOptions
+from edgesr.compile.lowering import int8_lowering
 from edgesr.compile.quality import Difference
 from edgesr.compile.sensitivity import LayerLoss, fewest_skips, spread, sweep
 from edgesr.compile.simplify import simplify
@@ -52,10 +53,11 @@ def search(graph, tmp_path, **limits):
 
 def test_the_sweep_puts_the_layer_that_loses_most_first(tmp_path):
     graph, data = fragile(tmp_path), samples.feeds()
-    losses = sweep(graph, samples.ranges(graph, data), QuantizeOptions("minmax"), data)
+    lowering = int8_lowering(graph, samples.ranges(graph, data), QuantizeOptions("minmax"))
+    losses = sweep(graph, lowering, data)
     assert {loss.name for loss in losses} == {"first", "second", "up"}
     assert [loss.decibels for loss in losses] == sorted(loss.decibels for loss in losses)
-    assert losses == sweep(graph, samples.ranges(graph, data), QuantizeOptions("minmax"), data)
+    assert losses == sweep(graph, lowering, data)
 
 
 @pytest.mark.parametrize("needed", range(6))
