@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgesr.errors import ModelError
 from edgesr.model.content import require_regular
-from edgesr.model.protobuf import external_files
+from edgesr.model.protobuf import files_beside
 from edgesr.model.schema import show
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class OnnxGraph:
 def read_graph(path: Path) -> OnnxGraph:
     """Read and check an ONNX file without its weights."""
     model = _load(path)
-    data = _data_files(path)
+    data = files_beside(path)
     foreign = _check_operators(model, path)
     weights = {tensor.name for tensor in model.graph.initializer}
     weights |= {tensor.values.name for tensor in model.graph.sparse_initializer}
@@ -73,7 +73,7 @@ def inspect_onnx(path: str | Path) -> dict[str, Any]:
     """Describe an ONNX file for people: versions, operators, number of parameters, inputs and outputs, bytes."""
     path = Path(path)
     model = _load(path)
-    data = _data_files(path)
+    data = files_beside(path)
     weights = {tensor.name for tensor in model.graph.initializer}
     return {
         "file": path.name,
@@ -140,7 +140,7 @@ def with_weights_inside(path: Path) -> bytes | Path:
     import onnx
 
     model = _load(path)
-    data = _data_files(path)
+    data = files_beside(path)
     if not data:
         return path
     total = path.stat().st_size + sum((path.parent / name).stat().st_size for name in data)
@@ -179,20 +179,6 @@ def _load(path: Path) -> ModelProto:
     if not model.graph.node:
         raise ModelError(f"{path}: the graph is empty; export the network again")
     return model
-
-
-def _data_files(path: Path) -> tuple[str, ...]:
-    """Return the external data files, all of which must lie beside the ONNX file or below."""
-    names = sorted(external_files(path, str(path)))
-    folder = path.parent.resolve()
-    for name in names:
-        unsafe = name.startswith("/") or "\\" in name or ":" in name or not name.isprintable() or not name
-        place = path.parent / name
-        if unsafe or ".." in name.split("/") or not place.resolve().is_relative_to(folder):
-            raise ModelError(f"{path}: takes its weights from {show(name)}, which is not beside it; export it again")
-        if not place.is_file():
-            raise ModelError(f"{path}: its weights {show(name)} are missing; put that file beside it")
-    return tuple(names)
 
 
 def _check_operators(model: ModelProto, path: Path) -> tuple[str, ...]:

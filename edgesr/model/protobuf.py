@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edgesr.errors import ModelError
+from edgesr.model.schema import show
 
 _NESTED: Mapping[str, Mapping[int, str]] = {
     "model": {7: "graph", 20: "training", 25: "function"},
@@ -35,6 +36,20 @@ def external_files(content: Path | bytes, source: str) -> frozenset[str]:
         raise ModelError(f"{source}: is empty; copy or export it again") from None
     except OSError as error:
         raise ModelError(f"{source}: cannot be read: {error.strerror or error}") from None
+
+
+def files_beside(path: Path) -> tuple[str, ...]:
+    """Return the external data files, all of which must lie beside the ONNX file or below."""
+    names = sorted(external_files(path, str(path)))
+    folder = path.parent.resolve()
+    for name in names:
+        unsafe = name.startswith("/") or "\\" in name or ":" in name or not name.isprintable() or not name
+        place = path.parent / name
+        if unsafe or ".." in name.split("/") or not place.resolve().is_relative_to(folder):
+            raise ModelError(f"{path}: takes its weights from {show(name)}, which is not beside it; export it again")
+        if not place.is_file():
+            raise ModelError(f"{path}: its weights {show(name)} are missing; put that file beside it")
+    return tuple(names)
 
 
 def _locations(data: mmap.mmap | bytes) -> Iterator[str]:
