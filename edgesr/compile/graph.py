@@ -23,6 +23,9 @@ FLOAT, UINT8, INT8, INT32, INT64, BOOL, HALF, DOUBLE = 1, 2, 3, 6, 7, 9, 10, 11
 TYPE_NAMES = {1: "float", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "double"}
 _NUMPY = {FLOAT: np.float32, HALF: np.float16, INT8: np.int8, INT32: np.int32, INT64: np.int64}
 
+_MAX_SHAPE_BYTES = 4096
+"""Weights larger than this hold no shapes and are left out of shape inference."""
+
 
 class Graph:
     """A network with every node named, every constant an initializer and every tensor typed.
@@ -197,7 +200,12 @@ def _inferred(model: ModelProto) -> tuple[dict[str, int], dict[str, tuple[int, .
     """Infer types and shapes (-1 = unknown dimension), as far as the onnx package knows the operators."""
     import onnx
 
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    light = onnx.ModelProto()
+    light.CopyFrom(model)
+    for tensor in light.graph.initializer:
+        if len(tensor.raw_data) > _MAX_SHAPE_BYTES:  # inference takes the model as bytes, there and back
+            tensor.ClearField("raw_data")
+    graph = onnx.shape_inference.infer_shapes(light, data_prop=True).graph
     types = {tensor.name: int(tensor.data_type) for tensor in graph.initializer}
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
