@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from edgesr.errors import InputError
@@ -81,6 +83,10 @@ def check_pixels(array: object) -> Array:
     Accepts ``(H, W)`` and ``(H, W, C)`` of uint8, uint16, float16, float32 or float64; floats must be in [0, 1], from
     which rounding errors are clipped.
     """
+    if isinstance(array, (str, os.PathLike)):
+        raise InputError(
+            f"an image must be a numpy array (H, W, C), got the path {os.fspath(array)}; pass it to predict()"
+        )
     if not isinstance(array, np.ndarray):
         raise InputError(f"an image must be a numpy array (H, W, C), got {type(array).__name__}; use numpy.asarray")
     if array.ndim not in (2, 3):

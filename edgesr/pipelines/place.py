@@ -24,6 +24,12 @@ class Place:
     precision: str | None = None
     """Of the kernels of OpenVINO."""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.device, str):
+            raise UsageError(f"device must be a name such as 'cpu' or 'cuda:0', got {self.device!r}")
+        if self.threads is not None and (not isinstance(self.threads, int) or isinstance(self.threads, bool)):
+            raise UsageError(f"threads must be a whole number, got {self.threads!r}")
+
     def open(self) -> Backend:
         """Open the backend."""
         return open_backend(
@@ -54,6 +60,8 @@ class Place:
 
 def chained(model: str | os.PathLike[str]) -> tuple[str, str] | None:
     """Split ``RESTORATION+TASK``; None where that is one name or an existing file."""
+    if not isinstance(model, (str, os.PathLike)):
+        raise UsageError(f"model must be a name or a path, got {model!r}")
     text = os.fspath(model)
     first, plus, second = text.partition("+")
     if not plus or Path(text).exists():

@@ -69,7 +69,7 @@ def build(state: State, arguments: argparse.Namespace | None, source: str) -> Bu
     try:
         import spandrel
     except ModuleNotFoundError as error:
-        raise UsageError(f"this family needs {error.name}: pip install spandrel torchvision") from None
+        raise UsageError(f"this family needs {error.name}: pip install 'edgesr[export]'") from None
     loader = spandrel.ModelLoader(device="cpu")
     try:
         try:

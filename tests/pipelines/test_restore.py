@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -233,6 +234,8 @@ def test_nan_from_the_network_is_an_error_not_a_picture(make_restorer):
         (np.zeros((4, 4), np.int32), "int32"),
         (np.full((4, 4), np.nan, np.float32), "NaN|finite"),
         (np.full((4, 4), 7.0, np.float32), r"\[0, 1\]"),
+        ([[0, 0]], "list; use numpy.asarray"),
+        (Path("a.png"), r"the path a\.png; pass it to predict\(\)"),
     ],
 )
 def test_arrays_that_are_no_pictures_are_refused(make_restorer, image, message):
@@ -251,6 +254,19 @@ def test_wrong_options_are_refused_with_what_is_possible(make_restorer):
         make_restorer().restore(picture(5, 5), uncertainty=True)
     with pytest.raises(UsageError, match="fixed 48 x 48"):
         make_restorer(size=48, tile=64)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": None}, "model must be a name or a path, got None"),
+        ({"device": 0}, "device must be a name such as 'cpu' or 'cuda:0', got 0"),
+        ({"threads": "2"}, "threads must be a whole number, got '2'"),
+    ],
+)
+def test_options_of_a_wrong_type_are_named(options, message):
+    with pytest.raises(UsageError, match=message):
+        edgesr.load(**options)
 
 
 def test_small_fixed_tiles_shrink_their_context_and_say_so(make_restorer):
