@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edgesr.compile.choices import Choice, ChoiceStore
+from edgesr.compile.choices import TITLES, Choice, ChoiceStore
 from edgesr.compile.runtime_trial import FIRST, SECOND, compare_runtimes
 from edgesr.engines.base import Backend, Buffer, Engine, TensorSpec
 from edgesr.engines.ort import OrtBackend
@@ -19,14 +19,18 @@ from edgesr.engines.ort_buffers import HostBuffer
 from edgesr.errors import BackendError, OutOfMemoryError
 
 WORTH = 1.0
-"""Seconds of work after which a measurement pays: about what opening the other runtime takes."""
+"""Seconds of work after which a measurement pays."""
+
+OPENING = 0.5
+"""Seconds that a kept choice could have saved before the other runtime is opened: about what that takes."""
 
 
 class FastestCpu:
     """ONNX Runtime until a network has computed for a second, then the faster of it and OpenVINO.
 
-    What was measured is kept for the next time. ``note`` is told what is chosen, also then. The two differ by
-    rounding; where they differ by more, ONNX Runtime stays.
+    What was measured is kept for the next time, when the faster one takes over as soon as what it saves per run adds
+    up to what opening it takes. ``note`` is told what is chosen, also then. The two differ by rounding; where they
+    differ by more, ONNX Runtime stays.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class FastestCpu:
         note: Callable[[str], None],
         backends: Mapping[str, Callable[[], Backend]] | None = None,
         worth: float = WORTH,
+        opening: float = OPENING,
     ) -> None:
         if threads is not None and threads < 1:
             raise BackendError(f"threads must be at least 1, got {threads}")
@@ -47,7 +52,7 @@ class FastestCpu:
         self._opened: dict[str, Backend] = {}
         self._store = store
         self._note = note
-        self._worth = worth
+        self._worth, self._opening = worth, opening
         self._engines: list[FastestEngine] = []
 
     @property
@@ -71,14 +76,18 @@ class FastestCpu:
         return False
 
     def measure_soon(self) -> None:
-        """Measure in the next run of every size that has no choice yet, however little was computed."""
-        self._worth = 0.0
+        """Measure in the next run of every size that has no choice yet, and take kept ones, at once."""
+        self._worth = self._opening = 0.0
         for engine in self._engines:
             engine.measure_soon()
 
     def load(self, path: Path) -> FastestEngine:
-        """Open an ONNX file in the runtime that was the faster one for it so far."""
-        opened = FastestEngine(lambda name: self._backend(name).load(path), path, self._store, self._note, self._worth)
+        """Open an ONNX file in ONNX Runtime, and later in the other one where that is the faster."""
+
+        def open_engine(name: str) -> Engine:
+            return self._backend(name).load(path)
+
+        opened = FastestEngine(open_engine, path, self._store, self._note, worth=self._worth, opening=self._opening)
         self._engines.append(opened)
         return opened
 
@@ -114,7 +123,9 @@ class FastestEngine:
         path: Path,
         store: ChoiceStore,
         note: Callable[[str], None],
+        *,
         worth: float,
+        opening: float,
     ) -> None:
         self._open = open_engine
         self.path = path
@@ -123,13 +134,13 @@ class FastestEngine:
         self._file_name = path.name
         self._kept = store.of(path)
         self._note = note
-        self._worth = worth
+        self._worth, self._opening = worth, opening
+        self._missed = 0.0
         self._engines: dict[str, Engine] = {}
         self._spent: dict[int, float] = dict.fromkeys(self._kept.pending, worth)
-        self._used: dict[int, Choice | None] = {}
+        self._used: dict[int, Choice | str] = {}
         self._is_closed = False
-        known = {choice.name for choice in self._kept.choices.values()}
-        first = self._engine(known.pop() if len(known) == 1 else FIRST)
+        first = self._engine(FIRST)
         self._inputs, self._outputs = first.inputs, first.outputs
 
     @property
@@ -145,10 +156,9 @@ class FastestEngine:
     @property
     def picked(self) -> tuple[str, ...]:
         """What computes the sizes that were run, one sentence each."""
-        unmeasured = f"ONNX Runtime, as less than {self._worth:g} s was computed"
         return tuple(
-            f"{_named(self._file_name)}: {unmeasured if choice is None else choice.sentence(is_kept=choice.is_sure)}"
-            for choice in self._used.values()
+            f"{_named(self._file_name)}: {used if isinstance(used, str) else used.sentence(is_kept=used.is_sure)}"
+            for used in self._used.values()
         )
 
     def run(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer] | None = None) -> Mapping[str, Buffer]:
@@ -162,10 +172,8 @@ class FastestEngine:
             choice = self._kept.keep(bucket, compare_runtimes(first, second, self._tell))
             self._close_unused()
             self._tell(choice.sentence())
-        elif choice is not None and bucket not in self._used:
-            self._tell_once(choice)
-        name = choice.name if choice else self._nearest(bucket)
-        self._used[bucket], self.runtime = choice, name
+            self._used[bucket] = choice
+        self.runtime = name = self._taken(bucket, choice)
         start = perf_counter()
         result = self._engine(name).run(inputs, outputs)
         if choice is None:
@@ -176,8 +184,8 @@ class FastestEngine:
         return result
 
     def measure_soon(self) -> None:
-        """Measure in the next run of every size that has no choice yet."""
-        self._worth = 0.0
+        """Measure in the next run of every size that has no choice yet, and take kept ones, at once."""
+        self._worth = self._opening = 0.0
 
     def close(self) -> None:
         """Free both."""
@@ -189,10 +197,25 @@ class FastestEngine:
     def _tell(self, text: str) -> None:
         self._note(f"{_named(self._file_name)}: {text}")
 
-    def _tell_once(self, choice: Choice) -> None:
-        """Say which runtime a kept choice takes, once however many sizes take it."""
-        if all(used is None or used.name != choice.name for used in self._used.values()):
+    def _taken(self, bucket: int, choice: Choice | None) -> str:
+        """Return which runtime computes the next run, and open it; say so where a kept choice is new."""
+        if choice is None:
+            name = nearest if (nearest := self._nearest(bucket)) in self._engines else FIRST
+            self._used[bucket] = f"{TITLES[name]}, as less than {self._worth:g} s was computed"
+            return name
+        if choice.name not in self._engines:
+            times = choice.milliseconds
+            self._missed += max(times.get(FIRST, 0.0) - times.get(choice.name, 0.0), 0.0) / 1000
+            if choice.name != FIRST and self._missed < self._opening:
+                self._used[bucket] = "ONNX Runtime, as opening OpenVINO would take longer than it had saved by now"
+                return FIRST
+            self._engine(choice.name)
+            self._close_unused()
+        told = [used.name for used in self._used.values() if not isinstance(used, str)]
+        if choice.name not in told:
             self._tell(choice.sentence(is_kept=True))
+        self._used[bucket] = choice
+        return choice.name
 
     def _engine(self, name: str) -> Engine:
         if name not in self._engines:

@@ -62,13 +62,25 @@ class Chosen:
     """A FastestCpu on two doubles, with what it said."""
 
     def __init__(
-        self, place: Path, first: Paced, second: Paced, *, worth: float = 0.0, folder: Path | None = None
+        self,
+        place: Path,
+        first: Paced,
+        second: Paced,
+        *,
+        worth: float = 0.0,
+        opening: float = 0.0,
+        folder: Path | None = None,
     ) -> None:
         self.notes: list[str] = []
         self.first, self.second = first, second
         backends = {"onnxruntime": lambda: first, "openvino": lambda: second}
         self.backend = FastestCpu(
-            threads=1, store=ChoiceStore(1, folder or place), note=self.notes.append, backends=backends, worth=worth
+            threads=1,
+            store=ChoiceStore(1, folder or place),
+            note=self.notes.append,
+            backends=backends,
+            worth=worth,
+            opening=opening,
         )
         self.path = networks.affine(place / "affine.onnx")
         self.engine = self.backend.load(self.path)
@@ -133,11 +145,44 @@ def test_one_that_fails_is_left_out_with_its_reason(tmp_path):
     assert chosen.notes == ["affine.onnx: auto takes ONNX Runtime (OpenVINO is left out: no such operator)"]
 
 
-def test_a_choice_is_kept_and_the_other_is_not_even_loaded(tmp_path):
+def test_a_choice_is_kept_and_the_other_is_closed(tmp_path):
     Chosen(tmp_path, Paced(SLOW), Paced(FAST)).run()
     again = Chosen(tmp_path, Paced(SLOW), Paced(FAST))
     again.run()
-    assert (again.first.loads, again.second.loads, again.second.runs) == (0, 1, 1)
+    assert (again.first.runs, again.first.closed, again.second.loads, again.second.runs) == (0, 1, 1, 1)
+
+
+def test_a_kept_choice_waits_until_it_could_have_saved_what_opening_it_takes(tmp_path):
+    Chosen(tmp_path, Paced(0.02), Paced(FAST)).run()
+    again = Chosen(tmp_path, Paced(0.02), Paced(FAST), opening=0.05)
+    again.run()
+    again.run()
+    assert (again.second.loads, again.notes) == (0, [])
+    assert again.backend.picked == (
+        "affine.onnx: ONNX Runtime, as opening OpenVINO would take longer than it had saved by now",
+    )
+    again.run()
+    assert (again.first.closed, again.second.runs) == (1, 1)
+    assert again.backend.picked == tuple(again.notes)
+
+
+def test_one_run_at_another_size_does_not_open_the_runtime_that_is_faster_nearby(tmp_path):
+    Chosen(tmp_path, Paced(SLOW), Paced(FAST)).run(4)
+    again = Chosen(tmp_path, Paced(SLOW), Paced(FAST), worth=60.0)
+    again.run(32)
+    assert (again.first.runs, again.second.loads) == (1, 0)
+    again.run(4)
+    again.run(32)
+    assert (again.first.runs, again.second.runs) == (1, 2)
+    assert "affine.onnx: OpenVINO, as less than 60 s was computed" in again.backend.picked
+
+
+def test_a_benchmark_takes_a_kept_choice_at_once(tmp_path):
+    Chosen(tmp_path, Paced(SLOW), Paced(FAST)).run()
+    again = Chosen(tmp_path, Paced(SLOW), Paced(FAST), opening=60.0)
+    again.backend.measure_soon()
+    again.run()
+    assert (again.first.runs, again.second.runs) == (0, 1)
 
 
 def test_a_kept_choice_is_said_once_with_the_day_of_its_measurement(tmp_path):

@@ -119,7 +119,7 @@ def test_auto_finds_the_faster_runtime_when_there_is_work(monkeypatch, tmp_path)
     pytest.importorskip("openvino", reason="OpenVINO is not installed: pip install 'edgesr[openvino]'")
     from edgesr.compile import fastest
 
-    monkeypatch.setattr(fastest.FastestCpu.__init__, "__kwdefaults__", {"backends": None, "worth": 0.0})
+    monkeypatch.setattr(fastest.FastestCpu.__init__, "__kwdefaults__", {"backends": None, "worth": 0.0, "opening": 0.0})
     notes: list[str] = []
     picture = np.random.default_rng(1).integers(0, 256, (24, 24), np.uint8)
     with edgesr.load("cxr-x4-fast", "auto", threads=1, note=notes.append) as restorer:
