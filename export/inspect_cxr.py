@@ -26,7 +26,7 @@ def receptive_field_radius(network: CxrSuperResolution, side: int = 161) -> int:
         if isinstance(module, nn.Conv2d):
             module.weight.data = torch.rand(module.weight.shape, generator=random).double() / module.weight[0].numel()
             nn.init.constant_(module.bias, 0.01)
-    for tail in positive.tails:
+    for tail in (positive.tail, positive.detail.tail):
         tail.outputs.weight.data *= 0.01
     image = 0.4 + 0.2 * torch.rand(1, 1, side, side, generator=random, dtype=torch.float64)
     image.requires_grad_()

@@ -23,17 +23,18 @@ class Mixture:
     """Probabilities of what a training crop is cut from and how it is shrunk; noise in grey levels of 255.
 
     Film edges, markers and wires are less than a hundredth of the pixels and most of the squared error: ``overlaid``
-    crops come from pictures with drawn ones, ``chosen`` crops are the steepest of `CANDIDATES` windows.
+    crops come from pictures with drawn ones, ``chosen`` crops are the steepest of `CANDIDATES` windows. A few are
+    enough: shares of 0.3 and 0.4 cost the mean of ``cxr-x4-fast`` 0.03 dB on whole pictures.
     """
 
-    cubic_256: float = 0.5
+    cubic_256: float = 0.55
     area_256: float = 0.15
-    native_512: float = 0.35
+    native_512: float = 0.3
     degradations: tuple[float, float, float] = (0.5, 0.12, 0.38)
     noisy: float = 0.1
     largest_noise: float = 2.0
-    overlaid: float = 0.3
-    chosen: float = 0.4
+    overlaid: float = 0.1
+    chosen: float = 0.05
 
 
 class CropSampler:

@@ -1,17 +1,16 @@
 """Train a chest X-ray x4 network: ``python -m export.recipes.cxr --data DIR --lpips DIR --out DIR --model cxr-x4``.
 
-Two phases: first the mean, then the error scale and the detail, judged by LPIPS (squeeze) under a penalty on period-4
-lattices. A network with a branch for its detail leaves the mean alone in the second phase and has a cosine for each,
-another one trains all of it under one cosine. The network is told each crop's degradation, in part of them with doubt,
-as at run time. Runs on a CPU in float32; a run that was stopped goes on with ``--resume``, a new one may start from
-``--initial``.
+Two phases, each under its own cosine: first the mean, then with the mean as it is the error scale and the detail,
+judged by LPIPS (squeeze) under a penalty on period-4 lattices. The network is told each crop's degradation, in part of
+them with doubt, as at run time. Runs on a CPU in float32; a run that was stopped goes on with ``--resume``, a new one
+may start from ``--initial``.
 """
 
 import argparse
 import copy
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,30 +33,31 @@ CHECKPOINT_SECONDS = 120
 class Recipe:
     """What decides the trained weights, besides the pictures."""
 
-    steps: int = 6600
-    mean_share: float = 0.45
+    steps: int = 8000
+    mean_share: float = 0.64
     batch: int = 8
     side: int = 32
-    learning_rate: float = 1.2e-3
+    learning_rate: float = 8e-4
     warmup: int = 100
     weight_decay: float = 1e-4
     average: float = 0.997
-    squared_weight: float = 5.0
+    squared_weight: float = 1.0
     scale_weight: float = 0.003
     measurement_weight: float = 0.2
     doubt: float = 0.2
     lpips_weight: float = 0.25
-    lattice_weight: float = 0.02
+    lattice_weight: float = 0.06
     lpips_side: int = 112
     seed: int = 20261121
+    mixture: Mixture = field(default_factory=Mixture)
 
 
 RECIPES = {
-    "cxr-x4": replace(Recipe(), mean_share=0.64),
-    "cxr-x4-fast": replace(Recipe(), steps=12000, learning_rate=2e-3),
+    "cxr-x4": Recipe(),
+    "cxr-x4-fast": replace(Recipe(), steps=32000, mean_share=0.75, learning_rate=1.5e-3, scale_weight=0.3),
 }
 
-CHOSEN = ("steps", "learning_rate")
+CHOSEN = ("steps", "learning_rate", "mean_share")
 """What the command line may change."""
 
 
@@ -72,7 +72,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay
         )
-        self.sampler = CropSampler(read_folder(data / "cxr" / "train").values(), Mixture(), recipe.seed)
+        self.sampler = CropSampler(read_folder(data / "cxr" / "train").values(), recipe.mixture, recipe.seed)
         self.downscalers = Downscalers()
         self.lpips = Lpips("squeeze", lpips)
         self.step = 0
@@ -82,7 +82,7 @@ class Trainer:
         recipe = self.recipe
         first = round(recipe.mean_share * recipe.steps)
         sharpen = self.step >= first
-        start, end = (0, recipe.steps) if not self.network.branch else (first, recipe.steps) if sharpen else (0, first)
+        start, end = (first, recipe.steps) if sharpen else (0, first)
         warm = min(1, (self.step - start + 1) / recipe.warmup)
         rate = recipe.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * (self.step - start) / (end - start)))
         for group in self.optimizer.param_groups:
@@ -181,6 +181,9 @@ def main() -> None:
     parser.add_argument("--model", choices=MODELS, default="cxr-x4")
     parser.add_argument("--steps", type=int, help="length of the whole run, instead of the recipe's")
     parser.add_argument("--learning-rate", type=float, help="the highest one, instead of the recipe's")
+    parser.add_argument(
+        "--mean-share", type=float, help="the first phase's part of the steps: 1 for the mean alone, 0 for the detail"
+    )
     parser.add_argument("--initial", type=Path, help="weights.pt of an earlier run to start from")
     parser.add_argument("--resume", action="store_true", help="continue from OUT/checkpoint.pt")
     parser.add_argument("--validate-every", type=float, default=480, metavar="SECONDS")

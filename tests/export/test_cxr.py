@@ -41,7 +41,7 @@ def _consistent(picture: np.ndarray, low: np.ndarray, name: str) -> np.ndarray:
 def network() -> CxrSuperResolution:
     torch.manual_seed(0)
     built = MODELS["cxr-x4-fast"]()
-    for tail in built.tails:
+    for tail in (built.tail, built.detail.tail):
         torch.nn.init.normal_(tail.outputs.weight, 0, 0.02)
     return built.eval()
 
@@ -93,7 +93,8 @@ def test_the_network_listens_to_the_degradation(network: CxrSuperResolution) -> 
     told = copy.deepcopy(network)
     for block in told.body:
         torch.nn.init.normal_(block.second.weight, 0, 0.1)
-        torch.nn.init.normal_(block.bias.table, 0, 0.1)
+        for table in (block.bias, block.gain, block.share):
+            torch.nn.init.normal_(table.table, 0, 0.1)
     image = torch.from_numpy(downscale(_radiograph(), "area").astype(np.float32) / 255)[None, None]
     shares = torch.eye(3)
     with torch.no_grad():
@@ -104,15 +105,16 @@ def test_the_network_listens_to_the_degradation(network: CxrSuperResolution) -> 
         assert (mean - means[index - 1]).abs().max() > 1e-4
 
 
-def test_what_makes_the_picture_sharp_gives_the_mean_no_gradient() -> None:
-    network = CxrSuperResolution(channels=8, blocks=3, features=2, branch=1)
-    for tail in network.tails:
+@pytest.mark.parametrize("name", MODELS)
+def test_what_makes_the_picture_sharp_gives_the_mean_no_gradient(name: str) -> None:
+    network = MODELS[name]()
+    for tail in (network.tail, network.detail.tail):
         torch.nn.init.normal_(tail.outputs.weight, 0, 0.1)
     heads = network.heads(torch.rand(1, 1, 8, 8), torch.tensor([[1.0, 0.0, 0.0]]))
     (heads.detail.square().mean() + heads.log_scale.square().mean()).backward()
     assert all(parameter.grad is None for parameter in network.mean_parameters())
     trained = [name for name, parameter in network.named_parameters() if parameter.grad is not None]
-    assert trained and {name.split(".")[0] for name in trained} == {"branch", "tails"}
+    assert trained and {name.split(".")[0] for name in trained} == {"detail"}
 
 
 def test_lattice_filter_leaves_no_ghost_beside_a_film_edge_along_the_grid() -> None:
