@@ -47,6 +47,7 @@ class Recipe:
     doubt: float = 0.2
     lpips_weight: float = 0.25
     lattice_weight: float = 0.06
+    flat_weight: float = 0.2
     lpips_side: int = 112
     seed: int = 20261121
     mixture: Mixture = field(default_factory=Mixture)
@@ -128,8 +129,15 @@ class Trainer:
                 "sharp measurement": recipe.measurement_weight
                 * losses.measurement(self.downscalers, sharp, low, kinds),
                 "lattice": recipe.lattice_weight * losses.lattice(detail),
+                "flat": recipe.flat_weight * self._detail_of_flat_pictures(shares),
             }
         return terms
+
+    def _detail_of_flat_pictures(self, shares: Tensor) -> Tensor:
+        """Return the largest absolute detail of pictures of one grey: they have none but what zeros around make."""
+        grey = torch.rand(len(shares), 1, 1, 1).square()
+        flat = grey.expand(-1, -1, 12, 12)
+        return self.network.heads(flat, shares).detail.abs().amax((1, 2, 3)).mean()
 
     def _shares(self, kinds: Tensor) -> Tensor:
         """Return what the network is told of the degradations ``(N, 3)``: mostly the truth, sometimes a doubt."""
