@@ -77,6 +77,7 @@ def test_auto_tells_the_layers_of_the_runtime_that_it_timed(layers, tmp_path, mo
     choice = Choice("openvino", {"onnxruntime": 2.0, "openvino": 1.0}, 0.0, None)
     monkeypatch.setattr("edgesr.compile.fastest.compare_runtimes", lambda first, second, note: choice)
     monkeypatch.setitem(FastestCpu.__init__.__kwdefaults__, "worth", 0.0)
+    monkeypatch.setitem(FastestCpu.__init__.__kwdefaults__, "opening", 0.0)
     found = layers(make_package(tmp_path), 16, 1, device="auto")
     assert "Convolution" in {layer["type"] for layer in found["layers"]}  # ONNX Runtime calls it Conv
     assert "auto takes OpenVINO" in found["roofline"]["layers_by"]
