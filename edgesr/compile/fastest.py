@@ -207,7 +207,7 @@ class FastestEngine:
             times = choice.milliseconds
             self._missed += max(times.get(FIRST, 0.0) - times.get(choice.name, 0.0), 0.0) / 1000
             if choice.name != FIRST and self._missed < self._opening:
-                self._used[bucket] = "ONNX Runtime, as opening OpenVINO would take longer than it had saved by now"
+                self._used[bucket] = "ONNX Runtime, as opening OpenVINO would take longer than it would have saved"
                 return FIRST
             self._engine(choice.name)
             self._close_unused()

@@ -24,7 +24,7 @@ class Mixture:
 
     Film edges, markers and wires are less than a hundredth of the pixels and most of the squared error: ``overlaid``
     crops come from pictures with drawn ones, ``chosen`` crops are the steepest of `CANDIDATES` windows. A few are
-    enough: shares of 0.3 and 0.4 cost the mean of ``cxr-x4-fast`` 0.03 dB on whole pictures.
+    enough: the mean of ``cxr-x4``, trained with shares of 0.3 and 0.4, gained 0.04 dB in 1350 steps with fewer.
     """
 
     cubic_256: float = 0.55

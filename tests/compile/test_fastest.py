@@ -159,7 +159,7 @@ def test_a_kept_choice_waits_until_it_could_have_saved_what_opening_it_takes(tmp
     again.run()
     assert (again.second.loads, again.notes) == (0, [])
     assert again.backend.picked == (
-        "affine.onnx: ONNX Runtime, as opening OpenVINO would take longer than it had saved by now",
+        "affine.onnx: ONNX Runtime, as opening OpenVINO would take longer than it would have saved",
     )
     again.run()
     assert (again.first.closed, again.second.runs) == (1, 1)
