@@ -10,6 +10,7 @@ from onnxruntime import InferenceSession
 
 from export.graph_writing import write_graph
 from export.models.cxr import MODELS, CxrSuperResolution
+from export.weights_cxr import load_weights
 
 INPUTS = ("image", "fidelity", "degradation", "consistency", "quantum")
 OUTPUTS = ("upscaled", "scale")
@@ -43,12 +44,11 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=MODELS, required=True)
-    parser.add_argument("--weights", type=Path, required=True, help="weights.pt or checkpoint.pt of the recipe")
+    parser.add_argument("--weights", required=True, help="weights.pt or checkpoint.pt of the recipe, or a package")
     parser.add_argument("--out", type=Path, required=True, help="folder for network.onnx")
     arguments = parser.parse_args()
     network = MODELS[arguments.model]()
-    state = torch.load(arguments.weights, weights_only=True)
-    network.load_state_dict(state.get("averaged", state))
+    load_weights(network, arguments.weights)
     arguments.out.mkdir(parents=True, exist_ok=True)
     model = export(network, arguments.out / "network.onnx")
     size = (arguments.out / "network.onnx").stat().st_size

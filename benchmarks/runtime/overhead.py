@@ -91,24 +91,16 @@ def pytorch_module(subject: Subject, threads: int) -> tuple[Any, list[Any]]:
     """
     if subject.name in THIRD_PARTY:
         raise ValueError("this network exists as an ONNX file only")
-    import onnx
     import torch
-    from onnx import numpy_helper
 
     from export.models.cxr import MODELS
+    from export.weights_cxr import load_weights
 
     if subject.name not in MODELS:
         raise ValueError(f"export/models/cxr.py does not build {subject.name}")
     path = subject.package().part_path("network")
-    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
     network = MODELS[subject.name]().eval()
-    # Gradients are taken of the parameters alone; buffers are constants that the constructor computes.
-    missing = [name for name, _ in network.named_parameters() if name not in tensors]
-    if missing:
-        raise ValueError(f"the ONNX file has no tensor {missing[0]}")
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            parameter.copy_(torch.from_numpy(np.array(tensors[name])))
+    load_weights(network, path)
     torch.set_num_threads(threads)
     feeds = subject.feeds()
     inputs = [torch.from_numpy(feeds[name]) for name in ("image", "fidelity", "degradation", "consistency", "quantum")]

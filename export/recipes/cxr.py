@@ -2,8 +2,8 @@
 
 Two phases, each under its own cosine: first the mean, then with the mean as it is the error scale and the detail,
 judged by LPIPS (squeeze) under a penalty on period-4 lattices. The network is told each crop's degradation, in part of
-them with doubt, as at run time. Runs on a CPU in float32; a run that was stopped goes on with ``--resume``, a new one
-may start from ``--initial``.
+them with doubt, as at run time. The mean may learn from another network's answers, too (``export.teach_cxr``). Runs on
+a CPU in float32; a run that was stopped goes on with ``--resume``, a new one may start from ``--initial``.
 """
 
 import argparse
@@ -19,12 +19,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from export import losses
+from export.data.taught import TaughtSampler
 from export.data.xray import CropSampler, Mixture, read_folder
 from export.lpips import Lpips
 from export.models.cxr import MODELS, CxrSuperResolution
 from export.models.resample import DEGRADATIONS, Downscalers
 from export.recipes.curves import append
 from export.recipes.validation import Validator
+from export.weights_cxr import load_weights
 
 CHECKPOINT_SECONDS = 120
 
@@ -48,6 +50,8 @@ class Recipe:
     lpips_weight: float = 0.25
     lattice_weight: float = 0.06
     flat_weight: float = 0.2
+    taught_share: float = 1.0
+    taught_weight: float = 0.8
     lpips_side: int = 112
     seed: int = 20261121
     mixture: Mixture = field(default_factory=Mixture)
@@ -58,14 +62,14 @@ RECIPES = {
     "cxr-x4-fast": replace(Recipe(), steps=32000, mean_share=0.75, learning_rate=1.5e-3, scale_weight=0.3),
 }
 
-CHOSEN = ("steps", "learning_rate", "mean_share")
+CHOSEN = ("steps", "learning_rate", "mean_share", "taught_share", "taught_weight")
 """What the command line may change."""
 
 
 class Trainer:
     """Hold everything that changes during a run, so that a checkpoint is one dictionary."""
 
-    def __init__(self, model: str, recipe: Recipe, data: Path, lpips: Path) -> None:
+    def __init__(self, model: str, recipe: Recipe, data: Path, lpips: Path, taught: list[Path]) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.network = MODELS[model]().to(memory_format=torch.channels_last)
@@ -74,6 +78,7 @@ class Trainer:
             self.network.parameters(), recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay
         )
         self.sampler = CropSampler(read_folder(data / "cxr" / "train").values(), recipe.mixture, recipe.seed)
+        self.taught = TaughtSampler(taught, recipe.seed) if taught else None
         self.downscalers = Downscalers()
         self.lpips = Lpips("squeeze", lpips)
         self.step = 0
@@ -90,7 +95,10 @@ class Trainer:
             group["lr"] = rate + 1e-6
         for parameter in self.network.mean_parameters():
             parameter.requires_grad_(not sharpen)
-        terms = self._losses(*self.sampler.batch(recipe.batch, recipe.side), sharpen)
+        if self.taught and not sharpen and float(torch.rand(())) < recipe.taught_share:
+            terms = self._losses(*self.taught.batch(recipe.batch, recipe.side))
+        else:
+            terms = self._losses(*self.sampler.batch(recipe.batch, recipe.side), sharpen=sharpen)
         loss = torch.stack(list(terms.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -102,7 +110,9 @@ class Trainer:
             averaged.lerp_(current, 1 - decay)
         return {name: float(value.detach()) for name, value in terms.items()}
 
-    def _losses(self, low: Tensor, high: Tensor, kinds: Tensor, sharpen: bool) -> dict[str, Tensor]:
+    def _losses(
+        self, low: Tensor, high: Tensor, kinds: Tensor, taught: Tensor | None = None, *, sharpen: bool = False
+    ) -> dict[str, Tensor]:
         recipe = self.recipe
         shares = self._shares(kinds)
         image = low.contiguous(memory_format=torch.channels_last)
@@ -116,6 +126,10 @@ class Trainer:
             "mean squared": recipe.squared_weight * functional.mse_loss(mean, high),
             "measurement": recipe.measurement_weight * losses.measurement(self.downscalers, mean, low, kinds),
         }
+        if taught is not None:
+            share = recipe.taught_weight
+            terms["mean"] = (1 - share) * terms["mean"] + share * losses.charbonnier(mean, taught)
+            terms["mean squared"] *= 1 - share
         if sharpen:
             sharp = self.network.filter(unfiltered + detail, low)
             scale = CxrSuperResolution.laplace_scale(log_scale)
@@ -157,17 +171,17 @@ class Trainer:
                 "averaged": self.averaged.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "sampler": self.sampler.state,
+                "taught": self.taught.state if self.taught else None,
                 "torch": torch.get_rng_state(),
             },
             part,
         )
         part.replace(path)
 
-    def begin(self, path: Path) -> None:
-        """Take the weights of an earlier run."""
-        weights = torch.load(path, weights_only=True)
-        self.network.load_state_dict(weights)
-        self.averaged.load_state_dict(weights)
+    def begin(self, source: str) -> None:
+        """Take the weights of an earlier run or of a package."""
+        for network in (self.network, self.averaged):
+            load_weights(network, source)
 
     def restore(self, path: Path) -> None:
         """Continue from a checkpoint of `save`."""
@@ -176,6 +190,8 @@ class Trainer:
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.sampler.state = state["sampler"]
+        if self.taught:
+            self.taught.state = state["taught"]
         torch.set_rng_state(state["torch"])
         self.step = state["step"]
 
@@ -192,7 +208,12 @@ def main() -> None:
     parser.add_argument(
         "--mean-share", type=float, help="the first phase's part of the steps: 1 for the mean alone, 0 for the detail"
     )
-    parser.add_argument("--initial", type=Path, help="weights.pt of an earlier run to start from")
+    parser.add_argument("--initial", help="weights.pt of an earlier run, or a package or its name, to start from")
+    parser.add_argument(
+        "--taught", type=Path, nargs="+", default=[], help="files of export.teach_cxr that the mean learns from, too"
+    )
+    parser.add_argument("--taught-share", type=float, help="part of the mean's steps on taught crops")
+    parser.add_argument("--taught-weight", type=float, help="weight of the teacher against the truth there, 0 to 1")
     parser.add_argument("--resume", action="store_true", help="continue from OUT/checkpoint.pt")
     parser.add_argument("--validate-every", type=float, default=480, metavar="SECONDS")
     parser.add_argument("--threads", type=int, default=2)
@@ -201,7 +222,7 @@ def main() -> None:
     given = {name: getattr(arguments, name) for name in CHOSEN if getattr(arguments, name) is not None}
     recipe = replace(RECIPES[arguments.model], **given)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(arguments.model, recipe, arguments.data, arguments.lpips)
+    trainer = Trainer(arguments.model, recipe, arguments.data, arguments.lpips, arguments.taught)
     if arguments.initial:
         trainer.begin(arguments.initial)
     if arguments.resume:
