@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 
 from edgesr.model.packing import pack
+from export.card_cxr import taught_by
 from export.convention_cxr import limits
 from export.data.degradations import downscale
 from export.evaluation import Enlarger, cases
@@ -22,7 +23,7 @@ INTENDED_USE = (
     "Research on super-resolution of frontal chest radiographs. Not a medical device; not for diagnosis. Generated "
     "detail is not a measurement. TensorRT's licence excludes medical use without an agreement."
 )
-TILES = {"cxr-x4": 416, "cxr-x4-fast": 512}
+TILES = {"cxr-x4": 416, "cxr-x4-fast": 448}
 """Tile sides in pixels that keep ONNX Runtime's activations under 350 MiB."""
 GOLDEN = 12
 """Position, in the validation set, of the picture whose input and output travel with the package."""
@@ -88,7 +89,8 @@ def overrides(facts: dict[str, Any], sharpness: dict[str, float]) -> dict[str, A
         "licence": "Apache-2.0",
         "intended_use": INTENDED_USE,
         "training_data": f"{training['data']['name']}. Provider: {training['data']['provider']}, "
-        f"{training['data']['link']}. {training['data']['citation']}. {training['perceptual_loss']}.",
+        f"{training['data']['link']}. {training['data']['citation']}. {training['perceptual_loss']}."
+        + taught_by(training),
         "quality": [
             {"set": name, "group": group, "method": method} | row
             for name, groups in facts["quality"].items()

@@ -83,7 +83,7 @@ def test_runtime_equals_torch_to_float_rounding(unit: float, picture: np.ndarray
     with edgesr.load(tmp_path / "theirs.onnx", "cpu", expects={"range": (0, unit)}) as restorer:
         ours = restorer(pixels)
     assert restorer.scale == 4
-    np.testing.assert_allclose(ours, (expected / unit).clamp(0, 1).numpy(), atol=1e-5)  # orders of sums are each CPU's own
+    np.testing.assert_allclose(ours, (expected / unit).clamp(0, 1).numpy(), atol=1e-5)  # each CPU sums in its own order
 
 
 def test_a_network_that_pools_is_described_without_harm(tmp_path: Path) -> None:
