@@ -17,7 +17,7 @@ from export import inspect_cxr
 from export.data.degradations import downscale
 from export.evaluation import cases, measurement_rms
 from export.models.cxr import MODELS
-from export.recipes.cxr import CHOSEN, RECIPES
+from export.recipes.cxr_settings import CHOSEN, RECIPES
 
 TRAINING_DATA = {
     "name": "NIH ChestX-ray14, 632 frontal radiographs of 433 adult patients, reduced to 512 x 512 by 2 x 2 means",

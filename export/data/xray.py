@@ -105,6 +105,19 @@ def patient(name: str) -> str:
     return name.partition("_")[0]
 
 
+def check_patients(data: Path) -> None:
+    """Raise ValueError where a patient of ``cxr/train`` is among those that trained networks are judged on."""
+    training = {patient(path.name) for path in (data / "cxr" / "train").glob("*.png")}
+    for folder in ("val", "val_1024"):
+        shared = training & {patient(path.name) for path in (data / "cxr" / folder).glob("*.png")}
+        if shared:
+            named = ", ".join(sorted(shared)[:3])
+            raise ValueError(
+                f"{len(shared)} patients of {data / 'cxr' / folder} are in cxr/train, too ({named}): figures would be "
+                "those of pictures that were learned; take them out of one"
+            )
+
+
 def _pools(native: list[np.ndarray]) -> tuple[list[np.ndarray], ...]:
     """Return the pictures at 256 px by cv2 cubic, at 256 px by area, and as they are."""
     sides = (256, 256)

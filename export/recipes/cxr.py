@@ -10,7 +10,7 @@ import argparse
 import copy
 import math
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,50 +20,16 @@ from torch.nn import functional
 
 from export import losses
 from export.data.taught import TaughtSampler
-from export.data.xray import CropSampler, Mixture, read_folder
+from export.data.xray import CropSampler, check_patients, read_folder
 from export.lpips import Lpips
 from export.models.cxr import MODELS, CxrSuperResolution
 from export.models.resample import DEGRADATIONS, Downscalers
 from export.recipes.curves import append
+from export.recipes.cxr_settings import CHOSEN, RECIPES, Recipe
 from export.recipes.validation import Validator
 from export.weights_cxr import load_weights
 
 CHECKPOINT_SECONDS = 120
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What decides the trained weights, besides the pictures."""
-
-    steps: int = 8000
-    mean_share: float = 0.64
-    batch: int = 8
-    side: int = 32
-    learning_rate: float = 8e-4
-    warmup: int = 100
-    weight_decay: float = 1e-4
-    average: float = 0.997
-    squared_weight: float = 1.0
-    scale_weight: float = 0.003
-    measurement_weight: float = 0.2
-    doubt: float = 0.2
-    lpips_weight: float = 0.25
-    lattice_weight: float = 0.06
-    flat_weight: float = 0.2
-    taught_share: float = 1.0
-    taught_weight: float = 0.8
-    lpips_side: int = 112
-    seed: int = 20261121
-    mixture: Mixture = field(default_factory=Mixture)
-
-
-RECIPES = {
-    "cxr-x4": Recipe(),
-    "cxr-x4-fast": replace(Recipe(), steps=32000, mean_share=0.75, learning_rate=1.5e-3, scale_weight=0.3),
-}
-
-CHOSEN = ("steps", "learning_rate", "mean_share", "taught_share", "taught_weight")
-"""What the command line may change."""
 
 
 class Trainer:
@@ -219,6 +185,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    try:
+        check_patients(arguments.data)
+    except ValueError as error:
+        parser.error(str(error))
     given = {name: getattr(arguments, name) for name in CHOSEN if getattr(arguments, name) is not None}
     recipe = replace(RECIPES[arguments.model], **given)
     arguments.out.mkdir(parents=True, exist_ok=True)

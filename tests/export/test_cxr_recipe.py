@@ -12,9 +12,10 @@ pytest.importorskip("onnx")
 
 import edgesr  # noqa: E402
 from export.data.taught import TaughtSampler  # noqa: E402
-from export.data.xray import CropSampler, Mixture  # noqa: E402
+from export.data.xray import CropSampler, Mixture, check_patients  # noqa: E402
 from export.models.cxr import MODELS  # noqa: E402
-from export.recipes.cxr import RECIPES, Recipe, Trainer  # noqa: E402
+from export.recipes.cxr import Trainer  # noqa: E402
+from export.recipes.cxr_settings import RECIPES, Recipe  # noqa: E402
 from export.teach_cxr import teach  # noqa: E402
 from export.weights_cxr import load_weights  # noqa: E402
 from tests.export.seeded import write_lpips  # noqa: E402
@@ -125,3 +126,14 @@ def test_a_network_begins_from_its_package(name: str, tmp_path: Path) -> None:
 def test_weights_of_another_network_are_refused() -> None:
     with pytest.raises(ValueError, match=r"cxr-x4-fast holds another network: it lacks stem\.weight"):
         load_weights(MODELS["cxr-x4"](), "cxr-x4-fast")
+
+
+def test_a_patient_who_is_trained_on_and_judged_on_is_named(tmp_path: Path) -> None:
+    for folder, names in {"train": ["00000001_000", "00000002_000"], "val": ["00000003_000"], "val_1024": []}.items():
+        (tmp_path / "cxr" / folder).mkdir(parents=True)
+        for name in names:
+            (tmp_path / "cxr" / folder / f"{name}.png").touch()
+    check_patients(tmp_path)
+    (tmp_path / "cxr" / "val_1024" / "00000002_007.png").touch()
+    with pytest.raises(ValueError, match=r"1 patients of .*val_1024 are in cxr/train, too \(00000002\)"):
+        check_patients(tmp_path)
