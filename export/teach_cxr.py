@@ -2,7 +2,7 @@
 
 ``python -m export.teach_cxr --data DIR --teacher cxr-x4 --out taught.npz``, then ``export.recipes.cxr --taught``. The
 truth that a network is trained on is three quarters chance, which no network can know; a good network's answer is
-without it, so that a small one gets nearer in the same time.
+without it. The teacher sees no noise, whatever its pupil will see.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    mixture = replace(Mixture(), degradations=tuple(arguments.degradations))
+    mixture = replace(Mixture(), degradations=tuple(arguments.degradations), noisy=0.0)
     sampler = CropSampler(read_folder(arguments.data / "cxr" / "train").values(), mixture, arguments.seed)
     with edgesr.load(arguments.teacher, "cpu", threads=arguments.threads, tta=arguments.tta) as teacher:
         windows = teach(teacher, sampler, arguments.windows)

@@ -14,12 +14,16 @@ BORDER = 4
 
 
 class TaughtSampler:
-    """Draw crops from the windows of files that ``python -m export.teach_cxr`` wrote; deterministic for a seed."""
+    """Draw crops from the windows of files that ``python -m export.teach_cxr`` wrote; deterministic for a seed.
 
-    def __init__(self, files: list[Path], seed: int) -> None:
+    ``noisy`` of the crops get noise of up to ``largest_noise`` grey levels, which their teacher did not see.
+    """
+
+    def __init__(self, files: list[Path], seed: int, *, noisy: float = 0, largest_noise: float = 0) -> None:
         self._sets = [dict(np.load(file)) for file in files]
         self._sizes = np.cumsum([len(windows["kinds"]) for windows in self._sets])
         self._random = np.random.default_rng(seed)
+        self._noisy, self._largest_noise = noisy, largest_noise
 
     @property
     def state(self) -> Any:
@@ -51,7 +55,16 @@ class TaughtSampler:
             turn(windows[name][index, top * n : (top + side) * n, left * n : (left + side) * n], symmetry)
             for name, n in (("low", 1), ("high", SCALE), ("taught", SCALE))
         )
+        if random.random() < self._noisy:
+            low = add_noise(low, random, self._largest_noise)
         return low, high, taught, int(windows["kinds"][index])
+
+
+def add_noise(low: np.ndarray, random: np.random.Generator, largest: float) -> np.ndarray:
+    """Return uint8 pixels with normal noise of a strength drawn up to ``largest`` grey levels."""
+    noise = random.normal(0, random.uniform(0, largest), low.shape)
+    noisy: np.ndarray = np.clip(np.rint(low + noise), 0, 255).astype(np.uint8)
+    return noisy
 
 
 def turn(image: np.ndarray, symmetry: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from export.data.degradations import MARGIN, downscale
 from export.data.overlays import overlay
-from export.data.taught import turn
+from export.data.taught import add_noise, turn
 from export.models.resample import DEGRADATIONS
 
 CANDIDATES = 4
@@ -78,8 +78,7 @@ class CropSampler:
         trim = MARGIN // 4
         low = downscale(wide, DEGRADATIONS[kind])[trim:-trim, trim:-trim]
         if random.random() < mixture.noisy:
-            noise = random.normal(0, random.uniform(0, mixture.largest_noise), low.shape)
-            low = np.clip(np.rint(low + noise), 0, 255).astype(np.uint8)
+            low = add_noise(low, random, mixture.largest_noise)
         return low, wide[MARGIN:-MARGIN, MARGIN:-MARGIN], int(kind)
 
     def _window(self, picture: np.ndarray, span: int) -> np.ndarray:

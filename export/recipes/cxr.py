@@ -44,7 +44,8 @@ class Trainer:
             self.network.parameters(), recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay
         )
         self.sampler = CropSampler(read_folder(data / "cxr" / "train").values(), recipe.mixture, recipe.seed)
-        self.taught = TaughtSampler(taught, recipe.seed) if taught else None
+        noise = {"noisy": recipe.mixture.noisy, "largest_noise": recipe.mixture.largest_noise}
+        self.taught = TaughtSampler(taught, recipe.seed, **noise) if taught else None
         self.downscalers = Downscalers()
         self.lpips = Lpips("squeeze", lpips)
         self.step = 0

@@ -110,6 +110,10 @@ def test_taught_crops_lie_in_one_place_of_all_their_pictures(tmp_path: Path) -> 
     torch.testing.assert_close(high, low.repeat_interleave(4, 2).repeat_interleave(4, 3))
     torch.testing.assert_close(answer, high, rtol=0, atol=1e-3)
     assert len({tuple(crop.flatten().tolist()) for crop in low}) > 60
+    low, high, _, answer = TaughtSampler(files, seed=1, noisy=0.5, largest_noise=2.0).batch(64, 28)
+    off = (high - low.repeat_interleave(4, 2).repeat_interleave(4, 3)).abs().amax((1, 2, 3)) * 255
+    torch.testing.assert_close(answer, high, rtol=0, atol=1e-3)
+    assert 0.3 < float((off > 0.5).float().mean()) < 0.6 and float(off.max()) < 12
 
 
 @pytest.mark.parametrize("name", MODELS)
