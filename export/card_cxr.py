@@ -156,17 +156,11 @@ def _training(training: dict[str, Any]) -> str:
     data = training["data"]
     return (
         f"{data['name']}. Provider: {data['provider']}, [{data['link']}]({data['link']}). {data['citation']}. "
-        f"Licence: {data['licence']}. Split: {data['split']}. {training['perceptual_loss']}."
-        f"{taught_by(training)}\n\n"
+        f"Licence: {data['licence']}. Split: {data['split']}. {training['perceptual_loss']}.\n\n"
         f"`{training['command']}`: {training['steps']} steps of {training['recipe']['batch']} crops, seed "
         f"{training['recipe']['seed']}, {training['date']}, {training['hardware']}, torch {training['torch']}. "
         f"{training['note']}"
     )
-
-
-def taught_by(training: dict[str, Any]) -> str:
-    """Return a sentence, after a space, on the networks whose answers were learned from; empty where there are none."""
-    return f" Teachers, by their answers on training pictures: {training['teachers']}." if training["teachers"] else ""
 
 
 def _cells(row: dict[str, float], columns: tuple[tuple[str, str, str], ...] | list[tuple[str, str, str]]) -> list[str]:

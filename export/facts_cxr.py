@@ -46,7 +46,6 @@ def main() -> None:
     parser.add_argument("--calibration", type=Path, required=True)
     parser.add_argument("--quality", type=Path, nargs="+", required=True, help="files of evaluate_cxr, to be joined")
     parser.add_argument("--initial", default="", help="what the run began from, if not from random weights")
-    parser.add_argument("--teachers", default="", help="whose answers the mean learned from, with their licences")
     parser.add_argument("--note", default="", help="what else happened during the training run")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -81,7 +80,6 @@ def main() -> None:
         "training": {
             "data": TRAINING_DATA,
             "perceptual_loss": PERCEPTUAL_LOSS,
-            "teachers": arguments.teachers,
             "recipe": checkpoint["recipe"],
             "steps": checkpoint["step"],
             "command": command(arguments.model, checkpoint["recipe"], arguments.initial),

@@ -12,7 +12,6 @@ from typing import Any
 import cv2
 
 from edgesr.model.packing import pack
-from export.card_cxr import taught_by
 from export.convention_cxr import limits
 from export.data.degradations import downscale
 from export.evaluation import Enlarger, cases
@@ -89,8 +88,7 @@ def overrides(facts: dict[str, Any], sharpness: dict[str, float]) -> dict[str, A
         "licence": "Apache-2.0",
         "intended_use": INTENDED_USE,
         "training_data": f"{training['data']['name']}. Provider: {training['data']['provider']}, "
-        f"{training['data']['link']}. {training['data']['citation']}. {training['perceptual_loss']}."
-        + taught_by(training),
+        f"{training['data']['link']}. {training['data']['citation']}. {training['perceptual_loss']}.",
         "quality": [
             {"set": name, "group": group, "method": method} | row
             for name, groups in facts["quality"].items()

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from export.data.degradations import MARGIN, downscale
 from export.data.overlays import overlay
-from export.data.taught import add_noise, turn
 from export.models.resample import DEGRADATIONS
 
 CANDIDATES = 4
@@ -73,12 +72,13 @@ class CropSampler:
         picture = pool[random.integers(len(pool))]
         span = side * 4 + 2 * MARGIN
         windows = [self._window(picture, span) for _ in range(CANDIDATES if random.random() < mixture.chosen else 1)]
-        wide = turn(max(windows, key=_steepness), random.integers(8))
+        wide = _turn(max(windows, key=_steepness), random.integers(8))
         kind = random.choice(3, p=mixture.degradations)
         trim = MARGIN // 4
         low = downscale(wide, DEGRADATIONS[kind])[trim:-trim, trim:-trim]
         if random.random() < mixture.noisy:
-            low = add_noise(low, random, mixture.largest_noise)
+            noise = random.normal(0, random.uniform(0, mixture.largest_noise), low.shape)
+            low = np.clip(np.rint(low + noise), 0, 255).astype(np.uint8)
         return low, wide[MARGIN:-MARGIN, MARGIN:-MARGIN], int(kind)
 
     def _window(self, picture: np.ndarray, span: int) -> np.ndarray:
@@ -131,3 +131,9 @@ def _steepness(window: np.ndarray) -> int:
     """Return the sum of squared differences between neighbours."""
     wide = window.astype(np.int32)
     return int(sum(np.square(np.diff(wide, axis=axis)).sum() for axis in (0, 1)))
+
+
+def _turn(image: np.ndarray, symmetry: int) -> np.ndarray:
+    """Apply one of the eight symmetries of the square."""
+    image = np.rot90(image, symmetry % 4)
+    return np.ascontiguousarray(image[:, ::-1] if symmetry >= 4 else image)

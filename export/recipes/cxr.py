@@ -2,8 +2,8 @@
 
 Two phases, each under its own cosine: first the mean, then with the mean as it is the error scale and the detail,
 judged by LPIPS (squeeze) under a penalty on period-4 lattices. The network is told each crop's degradation, in part of
-them with doubt, as at run time. The mean may learn from another network's answers, too (``export.teach_cxr``). Runs on
-a CPU in float32; a run that was stopped goes on with ``--resume``, a new one may start from ``--initial``.
+them with doubt, as at run time. Runs on a CPU in float32; a run that was stopped goes on with ``--resume``, a new one
+may start from ``--initial``.
 """
 
 import argparse
@@ -19,7 +19,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from export import losses
-from export.data.taught import TaughtSampler
 from export.data.xray import CropSampler, check_patients, read_folder
 from export.lpips import Lpips
 from export.models.cxr import MODELS, CxrSuperResolution
@@ -35,7 +34,7 @@ CHECKPOINT_SECONDS = 120
 class Trainer:
     """Hold everything that changes during a run, so that a checkpoint is one dictionary."""
 
-    def __init__(self, model: str, recipe: Recipe, data: Path, lpips: Path, taught: list[Path]) -> None:
+    def __init__(self, model: str, recipe: Recipe, data: Path, lpips: Path) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.network = MODELS[model]().to(memory_format=torch.channels_last)
@@ -44,8 +43,6 @@ class Trainer:
             self.network.parameters(), recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay
         )
         self.sampler = CropSampler(read_folder(data / "cxr" / "train").values(), recipe.mixture, recipe.seed)
-        noise = {"noisy": recipe.mixture.noisy, "largest_noise": recipe.mixture.largest_noise}
-        self.taught = TaughtSampler(taught, recipe.seed, **noise) if taught else None
         self.downscalers = Downscalers()
         self.lpips = Lpips("squeeze", lpips)
         self.step = 0
@@ -62,10 +59,7 @@ class Trainer:
             group["lr"] = rate + 1e-6
         for parameter in self.network.mean_parameters():
             parameter.requires_grad_(not sharpen)
-        if self.taught and not sharpen and float(torch.rand(())) < recipe.taught_share:
-            terms = self._losses(*self.taught.batch(recipe.batch, recipe.side))
-        else:
-            terms = self._losses(*self.sampler.batch(recipe.batch, recipe.side), sharpen=sharpen)
+        terms = self._losses(*self.sampler.batch(recipe.batch, recipe.side), sharpen)
         loss = torch.stack(list(terms.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -77,9 +71,7 @@ class Trainer:
             averaged.lerp_(current, 1 - decay)
         return {name: float(value.detach()) for name, value in terms.items()}
 
-    def _losses(
-        self, low: Tensor, high: Tensor, kinds: Tensor, taught: Tensor | None = None, *, sharpen: bool = False
-    ) -> dict[str, Tensor]:
+    def _losses(self, low: Tensor, high: Tensor, kinds: Tensor, sharpen: bool) -> dict[str, Tensor]:
         recipe = self.recipe
         shares = self._shares(kinds)
         image = low.contiguous(memory_format=torch.channels_last)
@@ -93,10 +85,6 @@ class Trainer:
             "mean squared": recipe.squared_weight * functional.mse_loss(mean, high),
             "measurement": recipe.measurement_weight * losses.measurement(self.downscalers, mean, low, kinds),
         }
-        if taught is not None:
-            share = recipe.taught_weight
-            terms["mean"] = (1 - share) * terms["mean"] + share * losses.charbonnier(mean, taught)
-            terms["mean squared"] *= 1 - share
         if sharpen:
             sharp = self.network.filter(unfiltered + detail, low)
             scale = CxrSuperResolution.laplace_scale(log_scale)
@@ -138,7 +126,6 @@ class Trainer:
                 "averaged": self.averaged.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "sampler": self.sampler.state,
-                "taught": self.taught.state if self.taught else None,
                 "torch": torch.get_rng_state(),
             },
             part,
@@ -157,8 +144,6 @@ class Trainer:
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.sampler.state = state["sampler"]
-        if self.taught:
-            self.taught.state = state["taught"]
         torch.set_rng_state(state["torch"])
         self.step = state["step"]
 
@@ -176,11 +161,6 @@ def main() -> None:
         "--mean-share", type=float, help="the first phase's part of the steps: 1 for the mean alone, 0 for the detail"
     )
     parser.add_argument("--initial", help="weights.pt of an earlier run, or a package or its name, to start from")
-    parser.add_argument(
-        "--taught", type=Path, nargs="+", default=[], help="files of export.teach_cxr that the mean learns from, too"
-    )
-    parser.add_argument("--taught-share", type=float, help="part of the mean's steps on taught crops")
-    parser.add_argument("--taught-weight", type=float, help="weight of the teacher against the truth there, 0 to 1")
     parser.add_argument("--resume", action="store_true", help="continue from OUT/checkpoint.pt")
     parser.add_argument("--validate-every", type=float, default=480, metavar="SECONDS")
     parser.add_argument("--threads", type=int, default=2)
@@ -193,7 +173,7 @@ def main() -> None:
     given = {name: getattr(arguments, name) for name in CHOSEN if getattr(arguments, name) is not None}
     recipe = replace(RECIPES[arguments.model], **given)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(arguments.model, recipe, arguments.data, arguments.lpips, arguments.taught)
+    trainer = Trainer(arguments.model, recipe, arguments.data, arguments.lpips)
     if arguments.initial:
         trainer.begin(arguments.initial)
     if arguments.resume:

@@ -24,8 +24,6 @@ class Recipe:
     lpips_weight: float = 0.25
     lattice_weight: float = 0.06
     flat_weight: float = 0.2
-    taught_share: float = 1.0
-    taught_weight: float = 0.8
     lpips_side: int = 112
     seed: int = 20261121
     mixture: Mixture = field(default_factory=Mixture)
@@ -36,5 +34,5 @@ RECIPES = {
     "cxr-x4-fast": replace(Recipe(), steps=32000, mean_share=0.75, learning_rate=1.5e-3, scale_weight=0.3),
 }
 
-CHOSEN = ("steps", "learning_rate", "mean_share", "taught_share", "taught_weight")
+CHOSEN = ("steps", "learning_rate", "mean_share")
 """What the command line may change."""

@@ -1,4 +1,4 @@
-"""The X-ray recipe: it learns from the truth and from a teacher, resumes where it stopped, begins from packages."""
+"""The X-ray recipe: it resumes where it stopped, begins from packages, and keeps its phases and patients apart."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +10,10 @@ torch = pytest.importorskip("torch")
 cv2 = pytest.importorskip("cv2")
 pytest.importorskip("onnx")
 
-import edgesr  # noqa: E402
-from export.data.taught import TaughtSampler  # noqa: E402
-from export.data.xray import CropSampler, Mixture, check_patients  # noqa: E402
+from export.data.xray import check_patients  # noqa: E402
 from export.models.cxr import MODELS  # noqa: E402
 from export.recipes.cxr import Trainer  # noqa: E402
 from export.recipes.cxr_settings import RECIPES, Recipe  # noqa: E402
-from export.teach_cxr import teach  # noqa: E402
 from export.weights_cxr import load_weights  # noqa: E402
 from tests.export.seeded import write_lpips  # noqa: E402
 
@@ -40,32 +37,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Let the shipped network answer for a few windows."""
-    path = tmp_path_factory.mktemp("taught") / "taught.npz"
-    with edgesr.load(MODEL, "cpu", threads=1) as teacher:
-        np.savez(path, **teach(teacher, CropSampler(_pictures(), Mixture(noisy=0.0), seed=3), 3))
-    return path
+def _trainer(data: Path, recipe: Recipe = RECIPE) -> Trainer:
+    return Trainer(MODEL, recipe, data, data)
 
 
-def _trainer(data: Path, recipe: Recipe, *taught: Path) -> Trainer:
-    return Trainer(MODEL, recipe, data, data, list(taught))
-
-
-def test_a_run_that_was_stopped_ends_as_one_that_was_not(data: Path, taught: Path, tmp_path: Path) -> None:
-    recipe = replace(RECIPE, taught_share=0.5)
-    whole = _trainer(data, recipe, taught)
-    for _ in range(recipe.steps):
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(data: Path, tmp_path: Path) -> None:
+    whole = _trainer(data)
+    for _ in range(RECIPE.steps):
         whole.advance()
-    first = _trainer(data, recipe, taught)
+    first = _trainer(data)
     for _ in range(2):
         first.advance()
     first.save(tmp_path / "checkpoint.pt")
-    second = _trainer(data, recipe, taught)
+    second = _trainer(data)
     torch.manual_seed(99)
     second.restore(tmp_path / "checkpoint.pt")
-    while second.step < recipe.steps:
+    while second.step < RECIPE.steps:
         second.advance()
     for a, b in zip(whole.averaged.parameters(), second.averaged.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
@@ -80,40 +67,6 @@ def test_the_mean_rests_while_the_detail_is_trained(data: Path) -> None:
     for old, new in zip(before, trainer.network.mean_parameters(), strict=True):
         torch.testing.assert_close(new, old, rtol=0, atol=0)
     assert not torch.equal(trainer.network.detail.tail.outputs.weight, detail)
-
-
-def test_a_teacher_of_weight_one_is_all_that_is_compared_with(data: Path, taught: Path, tmp_path: Path) -> None:
-    recipe = replace(RECIPE, mean_share=1.0, taught_weight=1.0, measurement_weight=0.0)
-    windows = dict(np.load(taught))
-    np.savez(tmp_path / "lies.npz", **(windows | {"high": np.zeros_like(windows["high"])}))
-    honest, lied_to = _trainer(data, recipe, taught), _trainer(data, recipe, tmp_path / "lies.npz")
-    assert honest.advance() == lied_to.advance()
-    partly = _trainer(data, replace(recipe, taught_weight=0.5), tmp_path / "lies.npz")
-    assert partly.advance()["mean squared"] > 0.01
-
-
-def test_what_the_teacher_answered_is_close_to_the_truth_and_not_the_truth(taught: Path) -> None:
-    windows = dict(np.load(taught))
-    error = windows["taught"].astype(np.float64) - windows["high"] / 255
-    assert 0 < np.sqrt(np.square(error).mean()) < 0.3 * (windows["high"] / 255).std()
-
-
-def test_taught_crops_lie_in_one_place_of_all_their_pictures(tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    files = [tmp_path / "first.npz", tmp_path / "second.npz"]
-    for kind, file in enumerate(files):
-        low = random.integers(0, 256, (2, 56, 56)).astype(np.uint8)
-        high = low.repeat(4, axis=1).repeat(4, axis=2)
-        np.savez(file, low=low, high=high, taught=(high / 255).astype(np.float16), kinds=np.full(2, kind))
-    low, high, kinds, answer = TaughtSampler(files, seed=1).batch(64, 28)
-    assert low.shape == (64, 1, 28, 28) and set(kinds.tolist()) == {0, 1}
-    torch.testing.assert_close(high, low.repeat_interleave(4, 2).repeat_interleave(4, 3))
-    torch.testing.assert_close(answer, high, rtol=0, atol=1e-3)
-    assert len({tuple(crop.flatten().tolist()) for crop in low}) > 60
-    low, high, _, answer = TaughtSampler(files, seed=1, noisy=0.5, largest_noise=2.0).batch(64, 28)
-    off = (high - low.repeat_interleave(4, 2).repeat_interleave(4, 3)).abs().amax((1, 2, 3)) * 255
-    torch.testing.assert_close(answer, high, rtol=0, atol=1e-3)
-    assert 0.3 < float((off > 0.5).float().mean()) < 0.6 and float(off.max()) < 12
 
 
 @pytest.mark.parametrize("name", MODELS)
