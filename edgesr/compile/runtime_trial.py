@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from statistics import median
 from time import perf_counter, sleep
-from typing import Any
 
 import numpy as np
 
@@ -30,19 +29,24 @@ _WORTH_SAYING = 2.0
 _PAUSE = 0.005
 
 
-def compare_runtimes(first: Run, second: Run, note: Callable[[str], None]) -> Choice:
+def compare_runtimes(
+    first: Run, second: Run, note: Callable[[str], None], rest: Callable[[str], None] | None = None
+) -> Choice:
     """Time ONNX Runtime and OpenVINO in pairs on the same inputs.
+
+    ``rest``, if given, makes a runtime give back its memory before the other one runs, where both at once might be more
+    than there is; a run that has to allocate it again is not timed.
 
     ONNX Runtime stays where OpenVINO fails or gives other numbers. OpenVINO compiles for a size in its second run. The
     pairs end as soon as all of them lie on one side. The fastest third of the runs of each decides; where the medians
     say otherwise, the choice says so and is not sure. ``note`` is told before a measurement that takes long.
     """
-    run = {FIRST: first, SECOND: second}
+    turns = _Turns({FIRST: first, SECOND: second}, rest)
     begin = perf_counter()
-    expected = _copies(first())
+    expected = _copies(turns.run(FIRST))
     try:
-        difference = _difference(second(), expected)
-        second()
+        difference = _difference(turns.run(SECOND), expected)
+        turns.run(SECOND)
     except EdgesrError as error:
         return Choice(FIRST, {}, None, f"OpenVINO is left out: {error}")
     if not difference <= ROUNDING:
@@ -51,11 +55,35 @@ def compare_runtimes(first: Run, second: Run, note: Callable[[str], None]) -> Ch
     pairs: list[dict[str, float]] = []
     started = perf_counter()
     while _is_worth_another(pairs, perf_counter() - started):
-        order = (SECOND, FIRST) if len(pairs) % 2 else (FIRST, SECOND)
-        pairs.append({name: _after_a_pause(run[name]) for name in order})
+        order = (FIRST, SECOND) if len(pairs) % 2 else (SECOND, FIRST)
+        pairs.append({name: turns.seconds(name) for name in order})
         if len(pairs) == 1 and (left := _budget(pairs) - (perf_counter() - started)) > _WORTH_SAYING:
             note(f"measuring ONNX Runtime against OpenVINO, once and for {left:.0f} s at most")
     return replace(_decided(pairs, difference), pairs=len(pairs), seconds=round(perf_counter() - begin, 3))
+
+
+class _Turns:
+    """Two runtimes, of which one has memory at a time where ``rest`` is given."""
+
+    def __init__(self, runs: Mapping[str, Run], rest: Callable[[str], None] | None) -> None:
+        self._runs, self._rest = runs, rest
+        self._active = FIRST
+
+    def run(self, name: str) -> Mapping[str, Buffer]:
+        """Run one of the two, after the other has given back its memory."""
+        if self._rest is not None and name != self._active:
+            self._rest(self._active)
+        self._active = name
+        return self._runs[name]()
+
+    def seconds(self, name: str) -> float:
+        """Time a run, after an untimed one where its memory was given back."""
+        if self._rest is not None and name != self._active:
+            self.run(name)
+        sleep(_PAUSE)  # lets the other's threads fall asleep
+        start = perf_counter()
+        self.run(name)
+        return perf_counter() - start
 
 
 def _is_worth_another(pairs: list[dict[str, float]], seconds: float) -> bool:
@@ -106,17 +134,6 @@ def _quiet(seconds: list[float]) -> float:
 
 def _ratios(pairs: list[dict[str, float]]) -> list[float]:
     return [pair[SECOND] / pair[FIRST] for pair in pairs]
-
-
-def _after_a_pause(action: Callable[[], Any]) -> float:
-    sleep(_PAUSE)  # lets the other's threads fall asleep
-    return _seconds(action)
-
-
-def _seconds(action: Callable[[], Any]) -> float:
-    start = perf_counter()
-    action()
-    return perf_counter() - start
 
 
 def _copies(buffers: Mapping[str, Buffer]) -> dict[str, Array]:

@@ -153,6 +153,12 @@ class OpenVinoEngine:
                 raise BackendError(f"output {name!r} came out as {shape}, its buffer has {outputs[name].shape}")
         return outputs
 
+    def release_memory(self) -> None:
+        """Give back what runs have allocated; the next one allocates it again."""
+        self._requests.clear()
+        for compiled in (self._any_shape, *self._fixed.values()):
+            compiled.release_memory()
+
     def close(self) -> None:
         """Free the compiled networks, and write the profile where one was asked for."""
         if self._profile is not None and self._model is not None:
@@ -183,6 +189,9 @@ class OpenVinoEngine:
         model = self._model.clone()
         model.reshape(dict(enumerate(map(list, shape or ()))))
         self._fixed[shape] = self._compile(model)
+        # What the run for any shape allocated would stay beside what the one for this shape needs: twice the memory.
+        self._requests = OrderedDict((k, v) for k, v in self._requests.items() if k[0] is not None)
+        self._any_shape.release_memory()
         if len(self._fixed) > _SHAPES_KEPT:
             dropped, _ = self._fixed.popitem(last=False)
             del self._seen[dropped]

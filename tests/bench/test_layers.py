@@ -75,7 +75,7 @@ def test_openvinos_kernels_are_told_network_by_network(layers, tmp_path):
 def test_auto_tells_the_layers_of_the_runtime_that_it_timed(layers, tmp_path, monkeypatch):
     pytest.importorskip("openvino", reason="OpenVINO is not installed: pip install 'edgesr[openvino]'")
     choice = Choice("openvino", {"onnxruntime": 2.0, "openvino": 1.0}, 0.0, None)
-    monkeypatch.setattr("edgesr.compile.fastest.compare_runtimes", lambda first, second, note: choice)
+    monkeypatch.setattr("edgesr.compile.fastest_engine.compare_runtimes", lambda first, second, note, rest: choice)
     monkeypatch.setitem(FastestCpu.__init__.__kwdefaults__, "worth", 0.0)
     monkeypatch.setitem(FastestCpu.__init__.__kwdefaults__, "opening", 0.0)
     found = layers(make_package(tmp_path), 16, 1, device="auto")

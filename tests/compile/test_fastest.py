@@ -263,8 +263,8 @@ def test_very_slow_runs_are_timed_once(tmp_path, monkeypatch):
 
 def test_a_choice_that_is_not_sure_is_measured_again(tmp_path, monkeypatch):
     chosen = Chosen(tmp_path, Paced(FAST), Paced(FAST))
-    times = iter([1.0, 0.2, 0.3, 0.1, 1.0, 0.3] * 20)  # ONNX Runtime 1, 0.1, 1; OpenVINO 0.2, 0.3, 0.3
-    monkeypatch.setattr("edgesr.compile.runtime_trial._seconds", lambda action: next(times))
+    times = iter([0.2, 1.0, 0.1, 0.3, 0.3, 1.0] * 20)  # ONNX Runtime 1, 0.1, 1; OpenVINO 0.2, 0.3, 0.3
+    monkeypatch.setattr("edgesr.compile.runtime_trial._Turns.seconds", lambda turns, name: next(times))
     monkeypatch.setattr("edgesr.compile.runtime_trial._ROUNDS", 3)
     chosen.run()
     assert "auto takes ONNX Runtime" in chosen.notes[-1]
@@ -273,6 +273,16 @@ def test_a_choice_that_is_not_sure_is_measured_again(tmp_path, monkeypatch):
     again = Chosen(tmp_path, Paced(SLOW), Paced(FAST), worth=60.0)
     again.run()
     assert "auto takes OpenVINO" in again.notes[0]
+
+
+def test_large_inputs_are_measured_with_the_memory_of_one_runtime_at_a_time(tmp_path):
+    chosen = Chosen(tmp_path, Paced(SLOW), Paced(FAST))
+    np.testing.assert_array_equal(chosen.run(side=512), np.full((1, 2, 512, 512), 1.5, np.float32))
+    assert "auto takes OpenVINO" in chosen.notes[0]
+    # Closed before OpenVINO's first run, and opened again for every second pair; OpenVINO cannot rest here, either.
+    assert chosen.first.closed == chosen.first.loads > 1
+    assert chosen.second.loads - chosen.second.closed == 1
+    assert chosen.first.loads < chosen.first.runs and chosen.second.loads < chosen.second.runs
 
 
 def test_another_processor_is_measured_anew(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 from edgesr.engines import open_backend
 from edgesr.engines.openvino import OpenVinoBackend
 from edgesr.errors import BackendError, ModelError, UsageError
+from edgesr.pipelines.load import open_model
 from tests import networks
 
 pytest.importorskip("openvino", reason="OpenVINO is not installed: pip install 'edgesr[openvino]'")
@@ -35,6 +36,56 @@ def test_a_convolution_network_gives_onnx_runtimes_numbers_at_every_run_of_a_sha
         image = np.random.default_rng(seed).random(shape, np.float32)
         expected = run(reference, theirs, image=image)["upscaled"]
         np.testing.assert_allclose(run(engine, ours, image=image)["upscaled"], expected, rtol=1e-5, atol=1e-5)
+
+
+MEMORY = """
+import re, sys
+from pathlib import Path
+import numpy as np
+from edgesr.engines.openvino import OpenVinoBackend
+
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+
+backend = OpenVinoBackend(threads=1)
+engine = backend.load(Path(sys.argv[1]))
+inputs = {name: backend.empty(tuple(map(int, shape.split("x"))), np.dtype(np.float32))
+          for name, shape in (word.split(":") for word in sys.argv[2:])}
+for buffer in inputs.values():
+    buffer.copy_from(np.full(buffer.shape, 0.4, np.float32))
+outputs = {name: backend.empty(buffer.shape, np.dtype(np.float32)) for name, buffer in engine.run(inputs).items()}
+found = []
+for action in (None, None, engine.release_memory, None):
+    if action:
+        action()
+    else:
+        engine.run(inputs, outputs)
+    found.append(resident())
+print(*found)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_kernels_for_any_shape_leave_no_memory_beside_those_for_one(tmp_path):
+    package = open_model("cxr-x4-fast")
+    shapes = ["image:1x1x256x256", "fidelity:1", "degradation:3", "consistency:1", "quantum:1"]
+    words = [sys.executable, "-c", MEMORY, str(package.part_path("network")), *shapes]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    second, third, released, again = map(float, done.stdout.split())
+    needed = third - released
+    assert needed > 50  # MiB of the largest intermediate tensors
+    assert abs(again - third) < 0.25 * needed
+    assert abs(second - third) < 0.25 * needed
+
+
+def test_memory_that_was_given_back_is_allocated_again(tmp_path):
+    backend = OpenVinoBackend(threads=1)
+    engine = backend.load(networks.convolution_x(tmp_path / "n.onnx", channels=3))
+    image = np.random.default_rng(0).random((1, 3, 16, 20), np.float32)
+    before = [run(engine, backend, image=image)["upscaled"] for _ in range(2)]
+    engine.release_memory()
+    for picture in before:
+        np.testing.assert_array_equal(run(engine, backend, image=image)["upscaled"], picture)
 
 
 def test_an_output_keeps_its_name_when_it_is_another_tensor_renamed(tmp_path):
