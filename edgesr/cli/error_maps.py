@@ -19,6 +19,9 @@ from edgesr.image.writer import RowWriter
 from edgesr.pipelines.pipeline import PicturePipeline
 from edgesr.types import Array, FloatArray
 
+_BLOCK = 1 << 22
+"""Pixels that are converted and written at a time."""
+
 
 class ErrorMaps:
     """A map of the error bound or deviation, and an overlay that shows it as heat; a context manager.
@@ -55,11 +58,13 @@ class ErrorMaps:
         """Append what belongs to rows of the picture."""
         if bound is None:
             return
-        if self._map is not None:
-            values = bound[..., None]
-            self._map.write(values * self._full if self._is_dicom else from_float(values, np.dtype(np.uint16)))
-        if self._heat is not None:
-            self._heat.write(heat_overlay(rows, bound))
+        step = max(1, _BLOCK // max(1, bound.shape[1]))
+        for block in (slice(start, start + step) for start in range(0, len(bound), step)):
+            if self._map is not None:
+                values = bound[block, :, None]
+                self._map.write(values * self._full if self._is_dicom else from_float(values, np.dtype(np.uint16)))
+            if self._heat is not None:
+                self._heat.write(heat_overlay(rows[block], bound[block]))
 
     def finish(self) -> None:
         """Bring the files to the disk without letting them appear yet."""

@@ -97,7 +97,7 @@ def restore_bands(
             return result
 
         for rows, *rest in blend_tiles(tiles.rows, tiles.columns, descriptor.scale, run_once, layers):
-            bound = rest.pop(0)[..., 0] * factor if settings.with_scale else None
+            bound = np.multiply(scale := rest.pop(0)[..., 0], factor, out=scale) if settings.with_scale else None
             yield Band(reduced.expand(rows), bound, dict(zip(settings.further, rest, strict=True)))
         for mine in spent:
             timings.add(mine)
