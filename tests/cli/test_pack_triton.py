@@ -51,11 +51,12 @@ def test_a_shipped_model_is_served_with_the_bits_of_run(schema, call: Call, tmp_
     assert config.HasField("dynamic_batching")
     assert config.version_policy.latest.num_versions == 1
     assert [(group.kind, group.count) for group in config.instance_group] == [(0, 1)]
-    (warm,) = config.model_warmup
-    assert (warm.batch_size, list(warm.inputs["image_uint8"].dims)) == (1, [512, 512, 1])
     said = {key: value.string_value for key, value in config.parameters.items()}
     with load("cxr-x4-fast", "cpu") as restorer:
         (fidelity,) = restorer.descriptor.controls["fidelity"].default
+        tile = restorer.descriptor.tile
+    (warm,) = config.model_warmup
+    assert (warm.batch_size, list(warm.inputs["image_uint8"].dims)) == (1, [tile, tile, 1])
     expected = ("area", f"{fidelity:g}", "Apache-2.0")
     assert (said["control_degradation"], said["control_fidelity"], said["licence"]) == expected
     assert "Not a medical device" in said["intended_use"]
