@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--network", type=Path, required=True)
     parser.add_argument("--estimator", type=Path, required=True, help="file of export.estimator_cxr")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--stride", type=int, default=4, help="use every n-th picture for the dial")
+    parser.add_argument("--stride", type=int, default=1, help="use every n-th picture for the dial")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sets", nargs="*", choices=SETS, default=list(SETS), help="measure only these")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--sparser", type=int, default=1, help="use only every n-th of the pictures, for a quick look")
+    parser.add_argument("--stride", type=int, default=1, help="use every n-th picture, for a quick look")
     arguments = parser.parse_args()
     calibration = json.loads(arguments.calibration.read_text())
     factor = calibration["conformal"]["factor"]
@@ -79,11 +79,11 @@ def main() -> None:
     result: dict[str, dict[str, dict[str, Row]]] = {}
     for name in arguments.sets:
         chosen = SETS[name]
-        for degradation, stride in chosen.strides.items():
+        for degradation in chosen.degradations:
             judge = with_lpips if chosen.side else without
             measured = [
                 (case, picture_rows(enlarge, judge, case, degradation, dial=dial, factor=factor))
-                for case in cases(arguments.data, name, stride * arguments.sparser)
+                for case in cases(arguments.data, name, arguments.stride)
             ]
             result[f"{name} {degradation}"] = summarise(measured)
             overall = result[f"{name} {degradation}"]["all"]

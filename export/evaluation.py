@@ -21,22 +21,21 @@ from export.lpips import Lpips
 
 @dataclass(frozen=True)
 class PictureSet:
-    """Where held-out pictures lie and how they become high resolution; ``side`` None keeps them as they are."""
+    """Where held-out pictures lie and how they become high and low; ``side`` None keeps the high resolution."""
 
     folder: str
     side: int | None
-    strides: Mapping[str, int]
-    """Degradation to n: every n-th picture is measured."""
+    degradations: tuple[str, ...]
     antialiased: bool = False
     """Whether the high resolution itself is made by area means instead of cv2 cubic."""
 
 
 SETS = {
-    "nih-256": PictureSet("cxr/val", 256, {"cubic": 1, "area": 3, "antialiased": 3}),
-    "nih-256-antialiased": PictureSet("cxr/val", 256, {"cubic": 4, "antialiased": 4}, antialiased=True),
-    "nih-512": PictureSet("cxr/val", None, {"cubic": 7, "antialiased": 7}),
-    "nih-1024-256": PictureSet("cxr/val_1024", 256, {"cubic": 1}),
-    "hannover-256": PictureSet("cxr_hannover", 256, {"cubic": 3}),
+    "nih-256": PictureSet("cxr/val", 256, ("cubic", "area", "antialiased")),
+    "nih-256-antialiased": PictureSet("cxr/val", 256, ("cubic", "antialiased"), antialiased=True),
+    "nih-512": PictureSet("cxr/val", None, ("cubic", "antialiased")),
+    "nih-1024-256": PictureSet("cxr/val_1024", 256, ("cubic",)),
+    "hannover-256": PictureSet("cxr_hannover", 256, ("cubic",)),
 }
 """NIH ChestX-ray14 validation patients and, as another institution, the Hannover COVID-19 pictures."""
 
@@ -75,12 +74,17 @@ class Judge:
         return scores
 
 
+def paths(data: Path, name: str) -> list[Path]:
+    """Return the files of one of `SETS`, in order."""
+    return sorted((data / SETS[name].folder).glob("*.png"))
+
+
 def cases(data: Path, name: str, stride: int = 1) -> Iterator[Case]:
     """Read the pictures of one of `SETS`, with patient, sex and view from ``cxr_labels.csv``."""
     chosen = SETS[name]
     with (data / "cxr_labels.csv").open(newline="") as file:
         labels = {Path(row["file"]).name: row for row in csv.DictReader(file)}
-    for path in sorted((data / chosen.folder).glob("*.png"))[::stride]:
+    for path in paths(data, name)[::stride]:
         row = labels.get(path.name, {})
         high = read_grey(path)
         if chosen.side:

@@ -15,7 +15,7 @@ import torch
 
 from export import inspect_cxr
 from export.data.degradations import downscale
-from export.evaluation import cases, measurement_rms
+from export.evaluation import cases, measurement_rms, paths
 from export.models.cxr import MODELS
 from export.recipes.cxr_settings import CHOSEN, RECIPES
 
@@ -49,6 +49,11 @@ def main() -> None:
     parser.add_argument("--note", default="", help="what else happened during the training run")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
+    quality = {name: row for path in arguments.quality for name, row in json.loads(path.read_text()).items()}
+    try:
+        require_all_pictures(quality, arguments.data)
+    except ValueError as error:
+        parser.error(str(error))
     checkpoint = torch.load(arguments.run / "checkpoint.pt", weights_only=False)
     network = MODELS[arguments.model]()
     network.load_state_dict(checkpoint["averaged"])
@@ -76,7 +81,7 @@ def main() -> None:
             for sigma in (1, 2, 3, 4)
         },
         "truth_measurement_rms": truth_measurement_rms(arguments.data),
-        "quality": {name: row for path in arguments.quality for name, row in json.loads(path.read_text()).items()},
+        "quality": quality,
         "training": {
             "data": TRAINING_DATA,
             "perceptual_loss": PERCEPTUAL_LOSS,
@@ -100,8 +105,17 @@ def command(model: str, used: dict[str, Any], initial: str) -> str:
     words = f"python -m export.recipes.cxr --data DIR --lpips DIR --out DIR --model {model}"
     for name in CHOSEN:
         if used[name] != getattr(RECIPES[model], name):
-            words += f" --{name.replace('_', '-')} {used[name]:g}"
+            words += f" --{name.replace('_', '-')} {used[name]}"
     return words + (f" --initial {initial}" if initial else "")
+
+
+def require_all_pictures(quality: dict[str, Any], data: Path) -> None:
+    """Raise ValueError where figures are of a part of the pictures: what is published is of all."""
+    for title, groups in quality.items():
+        name = title.rsplit(" ", 1)[0]
+        measured, there = int(groups["all"]["count"]["pictures"]), len(paths(data, name))
+        if measured != there:
+            raise ValueError(f"{title}: measured on {measured} of {there} pictures; run evaluate_cxr without --stride")
 
 
 def effective_radii(network: torch.nn.Module, data: Path, fidelity: float) -> dict[str, int]:

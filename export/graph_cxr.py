@@ -44,11 +44,16 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=MODELS, required=True)
-    parser.add_argument("--weights", required=True, help="weights.pt or checkpoint.pt of the recipe, or a package")
+    parser.add_argument(
+        "--weights", nargs="+", required=True, help="weights.pt or checkpoint.pt of a run, or a package; several: mean"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for network.onnx")
     arguments = parser.parse_args()
     network = MODELS[arguments.model]()
-    load_weights(network, arguments.weights)
+    try:
+        load_weights(network, *arguments.weights)
+    except ValueError as error:
+        parser.error(str(error))
     arguments.out.mkdir(parents=True, exist_ok=True)
     model = export(network, arguments.out / "network.onnx")
     size = (arguments.out / "network.onnx").stat().st_size

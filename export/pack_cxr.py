@@ -89,15 +89,18 @@ def overrides(facts: dict[str, Any], sharpness: dict[str, float]) -> dict[str, A
         "intended_use": INTENDED_USE,
         "training_data": f"{training['data']['name']}. Provider: {training['data']['provider']}, "
         f"{training['data']['link']}. {training['data']['citation']}. {training['perceptual_loss']}.",
-        "quality": [
-            {"set": name, "group": group, "method": method} | row
-            for name, groups in facts["quality"].items()
-            for group, methods in groups.items()
-            if group == "all"
-            for method, row in methods.items()
-            if method != "count"
-        ],
+        "quality": quality_rows(facts["quality"]),
     }
+
+
+def quality_rows(quality: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what model.json says of the quality: a row per set and method, over all its pictures."""
+    return [
+        {"set": name, "group": "all", "method": method, "pictures": groups["all"]["count"]["pictures"]} | row
+        for name, groups in quality.items()
+        for method, row in groups["all"].items()
+        if method != "count"
+    ]
 
 
 def controls(default_fidelity: float) -> dict[str, Any]:

@@ -1,31 +1,49 @@
-"""Read the weights of an X-ray network: from training, or from a package that was made of one."""
+"""Read the weights of X-ray networks, from training or from packages that were made of them, and average them."""
 
 import os
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
+from torch import Tensor
 
+from edgesr.errors import EdgesrError
 from edgesr.pipelines.load import open_model
 from export.models.cxr import CxrSuperResolution
 
+Source = str | os.PathLike[str]
 
-def load_weights(network: CxrSuperResolution, source: str | os.PathLike[str]) -> None:
+
+def load_weights(network: CxrSuperResolution, *sources: Source) -> None:
     """Fill ``network`` from ``weights.pt`` or ``checkpoint.pt`` of the recipe, a package, its name, or an ONNX file.
 
-    Raises ValueError where the source is of another network.
+    Several sources give the mean of their weights: of runs that began from the same ones it is often better than each
+    (Wortsman et al. 2022, Model soups, arXiv:2203.05482). Raises ValueError where a source is of another network or
+    cannot be read.
     """
-    if str(source).endswith(".pt"):
-        state = torch.load(source, weights_only=True)
-        state = state.get("averaged", state)
-    else:
-        graph = onnx.load(open_model(source).part_path("network")).graph
-        arrays = ((tensor.name, numpy_helper.to_array(tensor)) for tensor in graph.initializer)
-        state = {name: torch.from_numpy(np.array(array)) for name, array in arrays}
-    for name, parameter in network.named_parameters():
-        if name not in state or state[name].shape != parameter.shape:
-            raise ValueError(f"{source} holds another network: it lacks {name} of shape {tuple(parameter.shape)}")
+    states = [_read(source) for source in sources]
+    for source, state in zip(sources, states, strict=True):
+        for name, parameter in network.named_parameters():
+            if name not in state or state[name].shape != parameter.shape:
+                raise ValueError(f"{source} holds another network: it lacks {name} of shape {tuple(parameter.shape)}")
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            parameter.copy_(state[name])
+            parameter.copy_(torch.stack([state[name] for state in states]).mean(0))
+
+
+def _read(source: Source) -> dict[str, Tensor]:
+    if not str(source).endswith(".pt"):
+        try:
+            graph = onnx.load(open_model(source).part_path("network")).graph
+        except EdgesrError as error:
+            raise ValueError(str(error)) from error
+        arrays = ((tensor.name, numpy_helper.to_array(tensor)) for tensor in graph.initializer)
+        return {name: torch.from_numpy(np.array(array)) for name, array in arrays}
+    try:
+        state: dict[str, Any] = torch.load(source, weights_only=True)
+    except Exception as error:  # whatever its unpickler meets in a damaged file
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(f"{source} cannot be read as weights of PyTorch: {why}") from error
+    return state.get("averaged", state)

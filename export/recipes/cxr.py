@@ -10,6 +10,7 @@ import argparse
 import copy
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -132,10 +133,10 @@ class Trainer:
         )
         part.replace(path)
 
-    def begin(self, source: str) -> None:
-        """Take the weights of an earlier run or of a package."""
+    def begin(self, sources: Sequence[str]) -> None:
+        """Take the weights of earlier runs or of packages, their mean where they are several."""
         for network in (self.network, self.averaged):
-            load_weights(network, source)
+            load_weights(network, *sources)
 
     def restore(self, path: Path) -> None:
         """Continue from a checkpoint of `save`."""
@@ -160,22 +161,27 @@ def main() -> None:
     parser.add_argument(
         "--mean-share", type=float, help="the first phase's part of the steps: 1 for the mean alone, 0 for the detail"
     )
-    parser.add_argument("--initial", help="weights.pt of an earlier run, or a package or its name, to start from")
+    parser.add_argument("--seed", type=int, help="of the crops and the drawn weights, instead of the recipe's")
+    parser.add_argument(
+        "--initial", nargs="+", help="weights.pt of a run, or a package or its name, to start from; several: their mean"
+    )
     parser.add_argument("--resume", action="store_true", help="continue from OUT/checkpoint.pt")
     parser.add_argument("--validate-every", type=float, default=480, metavar="SECONDS")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    try:
-        check_patients(arguments.data)
-    except ValueError as error:
-        parser.error(str(error))
     given = {name: getattr(arguments, name) for name in CHOSEN if getattr(arguments, name) is not None}
     recipe = replace(RECIPES[arguments.model], **given)
+    try:
+        check_patients(arguments.data)
+        trainer = Trainer(arguments.model, recipe, arguments.data, arguments.lpips)
+        if arguments.initial:
+            trainer.begin(arguments.initial)
+    except ValueError as error:
+        parser.error(str(error))
+    if arguments.resume and not (arguments.out / "checkpoint.pt").exists():
+        parser.error(f"{arguments.out} has no checkpoint.pt to resume from: leave --resume out to begin anew")
     arguments.out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(arguments.model, recipe, arguments.data, arguments.lpips)
-    if arguments.initial:
-        trainer.begin(arguments.initial)
     if arguments.resume:
         trainer.restore(arguments.out / "checkpoint.pt")
     print(f"{arguments.model}: {sum(p.numel() for p in trainer.network.parameters())} parameters, {recipe}", flush=True)

@@ -34,5 +34,5 @@ RECIPES = {
     "cxr-x4-fast": replace(Recipe(), steps=32000, mean_share=0.75, learning_rate=1.5e-3, scale_weight=0.3),
 }
 
-CHOSEN = ("steps", "learning_rate", "mean_share")
+CHOSEN = ("steps", "learning_rate", "mean_share", "seed")
 """What the command line may change."""

@@ -12,6 +12,7 @@ pytest.importorskip("onnx")
 
 from export.data.xray import check_patients  # noqa: E402
 from export.models.cxr import MODELS  # noqa: E402
+from export.recipes import cxr  # noqa: E402
 from export.recipes.cxr import Trainer  # noqa: E402
 from export.recipes.cxr_settings import RECIPES, Recipe  # noqa: E402
 from export.weights_cxr import load_weights  # noqa: E402
@@ -78,6 +79,62 @@ def test_a_network_begins_from_its_package(name: str, tmp_path: Path) -> None:
     for a, b in zip(network.parameters(), again.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
     assert float(network.tail.outputs.weight.detach().abs().max()) > 0
+
+
+def test_a_checkpoint_gives_its_averaged_weights(data: Path, tmp_path: Path) -> None:
+    trainer = _trainer(data)
+    trainer.advance()
+    trainer.save(tmp_path / "checkpoint.pt")
+    network = MODELS[MODEL]()
+    load_weights(network, tmp_path / "checkpoint.pt")
+    for a, b in zip(network.parameters(), trainer.averaged.parameters(), strict=True):
+        torch.testing.assert_close(a.detach(), b, rtol=0, atol=0)
+    assert any(not torch.equal(a, b) for a, b in zip(network.parameters(), trainer.network.parameters(), strict=True))
+
+
+def test_several_sources_give_the_mean_of_their_weights(tmp_path: Path) -> None:
+    networks = [MODELS[MODEL]() for _ in range(3)]
+    for number, network in enumerate(networks):
+        for parameter in network.parameters():
+            torch.nn.init.constant_(parameter, number**2)
+        torch.save(network.state_dict(), tmp_path / f"{number}.pt")
+    mean = MODELS[MODEL]()
+    load_weights(mean, *(tmp_path / f"{number}.pt" for number in range(3)))
+    for parameter in mean.parameters():
+        torch.testing.assert_close(parameter.detach(), torch.full_like(parameter, 5 / 3))
+
+
+def test_a_seed_decides_which_crops_are_drawn(data: Path) -> None:
+    first, again, other = (_trainer(data, replace(RECIPE, seed=seed)).sampler.batch(2, 28)[0] for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("cxr-x4-fast", "cxr-x4-fast holds another network"),
+        ("cxr-x5", "did you mean"),
+        ("absent.pt", "absent.pt cannot be read as weights"),
+        ("text.pt", "text.pt cannot be read as weights"),
+    ],
+)
+def test_initial_weights_that_do_not_fit_are_one_line(
+    name: str, says: str, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "text.pt").write_text("these are no weights\n")
+    monkeypatch.chdir(data)
+    (data / "cxr" / "val").mkdir(exist_ok=True)
+    (data / "cxr" / "val_1024").mkdir(exist_ok=True)
+    words = ["recipe", "--data", ".", "--lpips", ".", "--out", "run", "--model", "cxr-x4", "--initial", name]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as stopped:
+        cxr.main()
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert stopped.value.code == 2
+    assert said.startswith("recipe: error: ")
+    assert says in said
+    assert not (data / "run").exists()
 
 
 def test_weights_of_another_network_are_refused() -> None:
