@@ -57,7 +57,7 @@ def renew(given: argparse.Namespace) -> None:
     _run("pack_diffusion", *pack)
     if not scores.exists():
         _run("score_diffusion", work / f"{NAME}.edgesr", "--epsilon", given.epsilon, "--data", data, "--lpips", lpips,
-             "--threads", given.threads, "--stride", "2", "--long-stride", "7", "--out", scores)  # fmt: skip
+             "--threads", given.threads, "--out", scores)  # fmt: skip
     _run("pack_diffusion", *pack, "--scores", scores)
     shutil.copyfile(work / f"{NAME}.edgesr", shipped)
     note = ["--note", given.note.read_text().strip()] if given.note else []

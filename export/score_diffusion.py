@@ -101,7 +101,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     lpips = Lpips("alex", arguments.lpips)
     nih = list(cases(arguments.data, "nih-256", arguments.stride))
-    hannover = list(cases(arguments.data, "hannover-256", 6 * arguments.stride))
+    hannover = list(cases(arguments.data, "hannover-256", arguments.stride))
     with (
         edgesr.load(arguments.package, device="cpu", threads=arguments.threads) as few,
         edgesr.load("cxr-x4", device="cpu", threads=arguments.threads) as cxr,
