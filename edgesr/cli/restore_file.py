@@ -117,6 +117,7 @@ def _restore(
                     maps.write(band.rows, band.bound)
                 if further is not None:
                     further.add(band.extra)
+                del band  # or it would stay beside the next one
         if further is not None:
             record["extra_outputs"] = further.write()
         writer.finish()

@@ -17,11 +17,13 @@ from edgesr.pipelines.ahead import run_ahead
 from edgesr.pipelines.augment import self_ensemble
 from edgesr.pipelines.network import RestoreNetwork, Settings, Workspace
 from edgesr.pipelines.planes import run_planes
-from edgesr.pipelines.reduce import reduce_channels
+from edgesr.pipelines.reduce import Reduced, reduce_channels
 from edgesr.pipelines.tilesize import Tiles, smaller, tiles_for
 from edgesr.pipelines.tiling import Span, blend_tiles
 from edgesr.pipelines.timings import Timings
 from edgesr.types import Array, FloatArray
+
+_BAND_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,22 @@ def restore_bands(
                 on_tile(next(finished), tiles.count)
             return result
 
-        for rows, *rest in blend_tiles(tiles.rows, tiles.columns, descriptor.scale, run_once, layers):
-            bound = np.multiply(scale := rest.pop(0)[..., 0], factor, out=scale) if settings.with_scale else None
-            yield Band(reduced.expand(rows), bound, dict(zip(settings.further, rest, strict=True)))
+        for finished_rows in blend_tiles(tiles.rows, tiles.columns, descriptor.scale, run_once, layers):
+            yield from _pieces(finished_rows, reduced, settings, factor)
+            del finished_rows  # or it would stay beside the next one
         for mine in spent:
             timings.add(mine)
+
+
+def _pieces(finished: tuple[Array, ...], reduced: Reduced, settings: Settings, factor: np.float32) -> Iterator[Band]:
+    """Cut finished rows, by layer, into bands of which copies are cheap."""
+    rows, *rest = finished
+    bound = np.multiply(scale := rest.pop(0)[..., 0], factor, out=scale) if settings.with_scale else None
+    height = max(1, _BAND_BYTES // rows[0].nbytes)
+    for top in range(0, len(rows), height):
+        part = slice(top, top + height)
+        extra = {role: values[part] for role, values in zip(settings.further, rest, strict=True)}
+        yield Band(reduced.expand(rows[part]), None if bound is None else bound[part], extra)
 
 
 def _is_native(network: RestoreNetwork, pixels: Array) -> bool:

@@ -107,6 +107,7 @@ class PicturePipeline(LoadedModel):
             for role, values in band.extra.items():
                 extra.setdefault(role, []).append(values)
             y = rows.stop
+            del band  # or it would stay beside the next one
         out = self.swapped(out)
         result = Result(
             image=out if image.ndim == 3 else out[..., 0],

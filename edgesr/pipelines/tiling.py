@@ -133,6 +133,7 @@ def blend_tiles(
                     from_float(part[:height, :, layer], dtype, out=target[:, x])
         above = below
         yield band
+        del band, target  # or it would stay beside the next one
 
 
 def _kept(span: Span, scale: int) -> slice:
