@@ -64,7 +64,8 @@ def restore_bands(
         layers.append((slice(start, start + network.channels_of(role)), None))
     behind = layers[-1][0].stop - channels
     factor = np.float32(descriptor.uncertainty.factor if descriptor.uncertainty else 1.0)
-    tiles = tiles_for(descriptor, h, w, tile)
+    pixel = sum((layer.stop - layer.start) * np.dtype(dtype or np.float32).itemsize for layer, dtype in layers)
+    tiles = tiles_for(descriptor, h, w, tile, held=pixels.nbytes, pixel=pixel)
     with ExitStack() as stack:
         workspaces = [stack.enter_context(network.workspace())]
         if tiles.count == 1 and not tta and not behind and _is_native(network, reduced.pixels):

@@ -13,6 +13,10 @@ DEFAULT_TILE = 512
 SMALL_TILE = 256
 SMALL_MEMORY = 3 << 30
 """Bytes of free memory below which tiles are small from the start."""
+BUDGET = 900 << 20
+"""Bytes for a picture, the rows of it in work and the network's activations; larger pictures get smaller tiles."""
+ACTIVATIONS = 600 << 20
+"""Bytes that the shipped networks' own tiles take at most, on a CPU."""
 BLEND = 8
 """Pixels over which neighbouring tiles are mixed."""
 UNKNOWN_RADIUS = 16
@@ -35,8 +39,11 @@ class Tiles:
         return len(self.rows) * len(self.columns)
 
 
-def tiles_for(descriptor: ModelDescriptor, h: int, w: int, tile: int | None) -> Tiles:
-    """Cut an ``h`` x ``w`` picture for the model into tiles of the side that the user chose, None for automatic."""
+def tiles_for(descriptor: ModelDescriptor, h: int, w: int, tile: int | None, *, held: int = 0, pixel: int = 1) -> Tiles:
+    """Cut an ``h`` x ``w`` picture for the model into tiles of the side that the user chose, None for automatic.
+
+    ``held`` bytes of memory are the picture's, ``pixel`` bytes go into each pixel of the result.
+    """
     size = descriptor.size
     if size.fixed is not None:
         if tile is not None and (tile, tile) != size.fixed:
@@ -50,8 +57,21 @@ def tiles_for(descriptor: ModelDescriptor, h: int, w: int, tile: int | None) -> 
     side = descriptor.tile or DEFAULT_TILE
     if available_memory() < SMALL_MEMORY:
         side = min(side, SMALL_TILE)
+    side = _affordable(side, held, w * descriptor.scale**2 * pixel)
     side = round_up(max(side, least_tile(descriptor)), size.multiple)
     return _cut(descriptor, h, w, (side, side))
+
+
+def _affordable(side: int, held: int, line: int) -> int:
+    """Return the greatest tile side that keeps to the budget, not below `SMALL_TILE`; ``line`` bytes result of a row.
+
+    A row of tiles is finished as a whole, so that wide pictures of many bytes a pixel hold much; the rest is the
+    network's, which grows with the square of the side.
+    """
+    least, whole = min(side, SMALL_TILE), side
+    while side > least and held + side * line + ACTIVATIONS * (side / whole) ** 2 > BUDGET:
+        side -= 16
+    return max(side, least)
 
 
 def static_tile(descriptor: ModelDescriptor, tile: int | None) -> tuple[int, int]:
