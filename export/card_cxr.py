@@ -63,9 +63,9 @@ def card(facts: dict[str, Any], figures: list[tuple[str, str]]) -> str:
         "Left to right: bicubic, fidelity 1 (the mean), the default, fidelity 0 (sharpest), the truth, and the bound "
         "of the error (above) with the true error of the default (below), black 0 to yellow 40 grey levels.",
         "## Quality",
-        "Means over all the pictures of a set, of patients outside training. The default of the dial and the bound were chosen on the "
-        "same NIH validation patients, so only Hannover is independent of those choices. Pictures are 8-bit; PSNR and "
-        "SSIM leave out 4 pixels of "
+        "Means over all the pictures of a set, of patients outside training. The default of the dial and the bound "
+        "were chosen on the same NIH validation patients, so only Hannover is independent of those choices. Pictures "
+        "are 8-bit; PSNR and SSIM leave out 4 pixels of "
         "border; LPIPS is AlexNet v0.1. *Grid index*: power at the harmonics of a 4-pixel lattice over that beside "
         "them. *Detail precision*: the share of the added detail that is true, 1 = all. *Measurement RMS*: the result "
         "shrunk by cv2 cubic against the low-resolution input, in grey levels; the true pictures themselves have "
