@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 from torch import Tensor
 
@@ -36,9 +37,10 @@ def load_weights(network: CxrSuperResolution, *sources: Source) -> None:
 def _read(source: Source) -> dict[str, Tensor]:
     if not str(source).endswith(".pt"):
         try:
-            graph = onnx.load(open_model(source).part_path("network")).graph
-        except EdgesrError as error:
-            raise ValueError(str(error)) from error
+            path = source if str(source).endswith(".onnx") else open_model(source).part_path("network")
+            graph = onnx.load(path).graph
+        except (EdgesrError, OSError, DecodeError) as error:
+            raise ValueError(f"{source} cannot be read as a network: {error}") from error
         arrays = ((tensor.name, numpy_helper.to_array(tensor)) for tensor in graph.initializer)
         return {name: torch.from_numpy(np.array(array)) for name, array in arrays}
     try:

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 cv2 = pytest.importorskip("cv2")
 pytest.importorskip("onnx")
 
+from edgesr.pipelines.load import open_model  # noqa: E402
 from export.data.xray import check_patients  # noqa: E402
 from export.models.cxr import MODELS  # noqa: E402
 from export.recipes import cxr  # noqa: E402
@@ -71,13 +72,15 @@ def test_the_mean_rests_while_the_detail_is_trained(data: Path) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_network_begins_from_its_package(name: str, tmp_path: Path) -> None:
-    network, again = MODELS[name](), MODELS[name]()
+def test_a_network_begins_from_its_package_or_the_onnx_file_in_it(name: str, tmp_path: Path) -> None:
+    network, again, third = MODELS[name](), MODELS[name](), MODELS[name]()
     load_weights(network, name)
     torch.save(network.state_dict(), tmp_path / "weights.pt")
     load_weights(again, tmp_path / "weights.pt")
-    for a, b in zip(network.parameters(), again.parameters(), strict=True):
+    load_weights(third, open_model(name).part_path("network"))
+    for a, b, c in zip(network.parameters(), again.parameters(), third.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
+        torch.testing.assert_close(a, c, rtol=0, atol=0)
     assert float(network.tail.outputs.weight.detach().abs().max()) > 0
 
 
@@ -117,12 +120,14 @@ def test_a_seed_decides_which_crops_are_drawn(data: Path) -> None:
         ("cxr-x5", "did you mean"),
         ("absent.pt", "absent.pt cannot be read as weights"),
         ("text.pt", "text.pt cannot be read as weights"),
+        ("text.onnx", "text.onnx cannot be read as a network"),
     ],
 )
 def test_initial_weights_that_do_not_fit_are_one_line(
     name: str, says: str, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (data / "text.pt").write_text("these are no weights\n")
+    for file in ("text.pt", "text.onnx"):
+        (data / file).write_text("these are no weights\n")
     monkeypatch.chdir(data)
     (data / "cxr" / "val").mkdir(exist_ok=True)
     (data / "cxr" / "val_1024").mkdir(exist_ok=True)
