@@ -20,8 +20,8 @@ Source = str | os.PathLike[str]
 def load_weights(network: CxrSuperResolution, *sources: Source) -> None:
     """Fill ``network`` from ``weights.pt`` or ``checkpoint.pt`` of the recipe, a package, its name, or an ONNX file.
 
-    Several sources give the mean of their weights: of runs that began from the same ones it is often better than each
-    (Wortsman et al. 2022, Model soups, arXiv:2203.05482). Raises ValueError where a source is of another network or
+    Several sources give the mean of their weights, which makes sense for runs that began from the same ones (Wortsman
+    et al. 2022, Model soups, arXiv:2203.05482). Raises ValueError where a source is of another network or
     cannot be read.
     """
     states = [_read(source) for source in sources]
