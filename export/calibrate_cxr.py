@@ -1,4 +1,4 @@
-"""Choose the default of the fidelity dial and the conformal factor on validation patients.
+"""Choose the default of the fidelity dial and calibrate the error bound on validation patients.
 
 ``python -m export.calibrate_cxr --data DIR --lpips DIR --network network.onnx --estimator estimator.json
 --out calibration.json``
@@ -6,19 +6,27 @@
 
 import argparse
 import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from export.evaluation import Enlarger, Judge, baseline_and_low, cases
-
-PIXELS = IMAGES = 0.9
-"""The promise of the uncertainty map: this share of pixels inside the bound on this share of pictures."""
+from edgesr.image.noise import noise_level
+from edgesr.model import NoiseRule
+from export.error_bound import IMAGES, NOISES, PIXELS, Predicted, add_noise, cross_coverage, fit_bound
+from export.evaluation import Case, Enlarger, Judge, baseline_and_low, cases
+from export.models.resample import DEGRADATIONS
 
 BOUNDS = {"psnr": 0.35, "ssim": 0.001, "detail_precision": 0.68, "grid_index": 1.9}
 """What the sharpest admissible setting keeps: decibels and SSIM over bicubic, precision, and a grid index at most."""
 
+CALIBRATION = (("nih-256", 1), ("nih-512", 4), ("nih-1024-256", 1))
+"""Sets of the bound, and every how many-th picture of them."""
+NOISY_STRIDE = 4
 DIALS = tuple(round(0.05 * i, 2) for i in range(21))
 
 
@@ -39,37 +47,52 @@ def choose_fidelity(enlarge: Enlarger, data: Path, lpips: Path, stride: int) -> 
     return min(admissible, default=1.0), curve
 
 
-def picture_factors(enlarge: Enlarger, data: Path, fidelity: float) -> list[tuple[str, float]]:
-    """Return per picture the patient and the factor that covers `PIXELS` of its pixels, cubic degradation."""
-    factors = []
-    for name, stride in (("nih-256", 1), ("nih-512", 4)):
-        for case in cases(data, name, stride):
-            low, _ = baseline_and_low(case.high, "cubic")
-            image, scale = enlarge(low, fidelity)
-            ratio = np.abs(image.astype(np.float64) - case.high) / scale
-            factors.append((case.patient, float(np.quantile(ratio, PIXELS))))
-    return factors
+def predict(enlarge: Enlarger, case: Case, kernel: str, fidelity: float, noise: float = 0.0) -> Predicted:
+    """Enlarge one picture, with white noise of a deviation of ``noise`` grey levels if any."""
+    high = add_noise(case.high, noise, zlib.crc32(case.name.encode())) if noise else case.high
+    low, _ = baseline_and_low(high, kernel)
+    image, scale = enlarge(low, fidelity)
+    error = np.abs(image.astype(np.float32) - high) / 255
+    return Predicted(case.patient, noise_level(low[..., None]), enlarge.shares(low), error, scale / 255)
 
 
-def conformal_factor(factors: np.ndarray) -> float:
-    """Return the split-conformal quantile: covers a new picture with probability `IMAGES`."""
-    rank = min(int(np.ceil((len(factors) + 1) * IMAGES)), len(factors))
-    return float(np.sort(factors)[rank - 1])
+def calibrate(enlarge: Enlarger, data: Path, fidelity: float) -> dict[str, Any]:
+    """Return the factor and the noise rules of the bound, and what they are worth on unseen patients."""
+    cases_of = {name: list(cases(data, name, stride)) for name, stride in CALIBRATION}
+    clean = {
+        kernel: [predict(enlarge, case, kernel, fidelity) for chosen in cases_of.values() for case in chosen]
+        for kernel in DEGRADATIONS
+    }
+    some = cases_of["nih-256"][::NOISY_STRIDE]
+    noisy = {
+        kernel: [predict(enlarge, case, kernel, fidelity, noise) for noise in NOISES for case in some]
+        for kernel in DEGRADATIONS
+    }
+    factor, rules = fit_bound(clean, noisy)
+    factors = {kernel: [(one.patient, one.factor(rules)) for one in made] for kernel, made in clean.items()}
+    chosen = clean["cubic"]
+    return {
+        "factor": factor,
+        "noise": {kernel: asdict(rule) for kernel, rule in rules.items()},
+        "pixels": PIXELS,
+        "pictures": IMAGES,
+        "number_of_pictures": len(chosen),
+        "number_of_patients": len({one.patient for one in chosen}),
+        "number_of_noisy_pictures": len(some),
+        "coverage": cross_coverage(factors),
+        "coverage_with_noise": {
+            kernel: {
+                f"{noise:g}": _coverage(made[number * len(some) : (number + 1) * len(some)], factor, rules)
+                for number, noise in enumerate(NOISES)
+            }
+            for kernel, made in noisy.items()
+        },
+    }
 
 
-def cross_coverage(factors: list[tuple[str, float]], splits: int = 500, seed: int = 0) -> dict[str, float]:
-    """Calibrate on half of the patients, test on the others, many times; return the share of covered pictures."""
-    random = np.random.default_rng(seed)
-    owners = np.array([owner for owner, _ in factors])
-    values = np.array([value for _, value in factors])
-    patients = np.unique(owners)
-    coverages = []
-    for _ in range(splits):
-        half = random.permutation(patients)[: len(patients) // 2]
-        inside = np.isin(owners, half)
-        coverages.append(float((values[~inside] <= conformal_factor(values[inside])).mean()))
-    low, high = np.quantile(coverages, (0.05, 0.95))
-    return {"mean": float(np.mean(coverages)), "quantile_05": float(low), "quantile_95": float(high), "splits": splits}
+def _coverage(made: Sequence[Predicted], factor: float, rules: Mapping[str, NoiseRule]) -> dict[str, float]:
+    inside = [float((one.error <= factor * one.widened(rules)).mean()) for one in made]
+    return {"pixels": float(np.mean(inside)), "pictures": float(np.mean([share >= PIXELS for share in inside]))}
 
 
 def main() -> None:
@@ -87,20 +110,12 @@ def main() -> None:
     estimator = json.loads(arguments.estimator.read_text())
     enlarge = Enlarger(arguments.network, estimator["estimator"], arguments.threads)
     fidelity, curve = choose_fidelity(enlarge, arguments.data, arguments.lpips, arguments.stride)
-    factors = picture_factors(enlarge, arguments.data, fidelity)
     result = {
         "default_fidelity": fidelity,
         **estimator,
         "dial": curve,
         "bounds": BOUNDS,
-        "conformal": {
-            "factor": conformal_factor(np.array([value for _, value in factors])),
-            "pixels": PIXELS,
-            "pictures": IMAGES,
-            "number_of_pictures": len(factors),
-            "number_of_patients": len({owner for owner, _ in factors}),
-            "coverage": cross_coverage(factors),
-        },
+        "conformal": calibrate(enlarge, arguments.data, fidelity),
     }
     arguments.out.write_text(json.dumps(result, indent=1))
     print(f"default fidelity {fidelity}, conformal factor {result['conformal']['factor']:.3f}")

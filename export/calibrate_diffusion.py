@@ -6,6 +6,8 @@
 
 import argparse
 import json
+import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -17,12 +19,12 @@ import edgesr
 from edgesr.image.backproject import PROJECTIONS, back_project
 from edgesr.image.measurement import Bounds, residual
 from edgesr.image.noise import noise_level
-from edgesr.model import ErrorLink
+from edgesr.model import ErrorLink, NoiseRule
 from edgesr.pipelines.diffusion import LatentDiffusion
-from edgesr.pipelines.linked import BLUR, error_scale, noise_growth
+from edgesr.pipelines.linked import BLUR, error_scale
 from export import metrics
-from export.calibrate_cxr import PIXELS, conformal_factor, cross_coverage
 from export.data.degradations import downscale
+from export.error_bound import NOISES, PIXELS, Predicted, add_noise, cross_coverage, fit_bound
 from export.evaluation import Case, cases
 from export.lpips import Lpips
 
@@ -31,8 +33,9 @@ ROUNDING = 0.25 / 255
 PIXELS_APART = 7
 """Every n-th pixel is fitted; neighbours tell the same."""
 SPLITS = 20
-USUAL = 0.95
-"""Share of the calibration pictures whose noise is taken for usual."""
+KERNEL = "cubic"
+NOISY_STRIDE = 6
+"""Every n-th picture is drawn with noise, too."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,13 @@ class Drawn:
     mean: np.ndarray
     deviation: np.ndarray
     error: np.ndarray
-    low: np.ndarray
-    """What it was made of, ``(h, w)`` in [0, 1]."""
+    noise: float
+    """Noise of what it was made of (`edgesr.image.noise`)."""
 
-    def scale(self, link: ErrorLink) -> np.ndarray:
-        """Return what the link predicts, ``(H, W)``."""
-        growth = noise_growth(self.low[..., None], link)
-        return np.float32(growth) * error_scale(self.mean[..., None], self.deviation, link)
+    def predicted(self, link: ErrorLink) -> Predicted:
+        """Return the scale that the link predicts, beside the error."""
+        scale = error_scale(self.mean[..., None], self.deviation, link)
+        return Predicted(self.patient, self.noise, {KERNEL: 1.0}, self.error, scale)
 
 
 def compare_projections(
@@ -91,23 +94,21 @@ def _scores(image: np.ndarray, low: np.ndarray, high: np.ndarray, lpips: Lpips) 
     }
 
 
-def draw(diffusion: LatentDiffusion, chosen: list[Case], samples: int) -> list[Drawn]:
-    """Run the package on every picture."""
+def draw(diffusion: LatentDiffusion, chosen: list[Case], samples: int, noise: float = 0.0) -> list[Drawn]:
+    """Run the package on every picture, with white noise of a deviation of ``noise`` grey levels if any."""
     drawn = []
     for case in chosen:
-        low = downscale(case.high, "cubic")
+        high = add_noise(case.high, noise, zlib.crc32(case.name.encode())) if noise else case.high
+        low = downscale(high, KERNEL)
         result = diffusion.restore(low, uncertainty=True, samples=samples)
         mean = result.image.astype(np.float32) / 255
-        error = np.abs(result.image.astype(np.float32) - case.high) / 255
-        drawn.append(Drawn(case.patient, mean, result.std, error, low.astype(np.float32) / 255))
+        error = np.abs(result.image.astype(np.float32) - high) / 255
+        drawn.append(Drawn(case.patient, mean, result.std, error, noise_level(low[..., None])))
     return drawn
 
 
 def fit(drawn: list[Drawn], window: int = 5, floor: float = 0.001) -> ErrorLink:
-    """Return the link under whose Laplace distributions the errors are most likely, the samples' spread left out.
-
-    Its noise is that of all but the noisiest of these pictures.
-    """
+    """Return the link under whose Laplace distributions the errors are most likely, the samples' spread left out."""
     plain = ErrorLink(0.0, 1.0, window, floor)
     detail = np.concatenate(
         [np.log(error_scale(d.mean[..., None], None, plain)).ravel()[::PIXELS_APART] for d in drawn]
@@ -120,46 +121,59 @@ def fit(drawn: list[Drawn], window: int = 5, floor: float = 0.001) -> ErrorLink:
         return float((scale + ratio).mean()), np.array([(1 - ratio).mean(), ((1 - ratio) * detail).mean()])
 
     offset, exponent = minimize(loss, np.array([-3.0, 0.3]), jac=True, method="BFGS").x
-    noise = float(np.quantile([noise_level(d.low[..., None]) for d in drawn], USUAL))
-    return ErrorLink(round(float(offset), 4), round(float(exponent), 4), window, floor, round(noise, 6) or None)
+    return ErrorLink(round(float(offset), 4), round(float(exponent), 4), window, floor)
 
 
-def judge(link: ErrorLink, factor: float, drawn: list[Drawn]) -> dict[str, float]:
-    """Return how well a link and a factor hold on pictures they were not made from."""
-    scales = [d.scale(link) for d in drawn]
-    inside = [float((d.error <= factor * scale).mean()) for d, scale in zip(drawn, scales, strict=True)]
-    pairs = list(zip(scales, drawn, strict=True))
-    return {
-        "rank_correlation": float(np.mean([metrics.block_rank_correlation(s, d.error) for s, d in pairs])),
-        "pixels_inside": float(np.mean(inside)),
-        "pictures_inside": float(np.mean([share >= PIXELS for share in inside])),
-        "half_width": float(np.mean([255 * factor * s.mean() for s in scales])),
-    }
+@dataclass(frozen=True)
+class Calibrated:
+    """A link with the factor and the noise rules of its bound."""
+
+    link: ErrorLink
+    factor: float
+    rules: Mapping[str, NoiseRule]
+
+    @classmethod
+    def of(cls, drawn: list[Drawn], noisy: list[Drawn]) -> "Calibrated":
+        """Fit all three on pictures and on some of them with noise."""
+        link = fit(drawn)
+        clean, noised = ([d.predicted(link) for d in found] for found in (drawn, noisy))
+        return cls(link, *fit_bound({KERNEL: clean}, {KERNEL: noised}))
+
+    def judge(self, drawn: list[Drawn]) -> dict[str, float]:
+        """Return how well it holds on pictures it was not made from."""
+        made = [d.predicted(self.link) for d in drawn]
+        scales = [one.widened(self.rules) for one in made]
+        pairs = list(zip(made, scales, strict=True))
+        inside = [float((one.error <= self.factor * scale).mean()) for one, scale in pairs]
+        return {
+            "rank_correlation": float(np.mean([metrics.block_rank_correlation(s, one.error) for one, s in pairs])),
+            "pixels_inside": float(np.mean(inside)),
+            "pictures_inside": float(np.mean([share >= PIXELS for share in inside])),
+            "half_width": float(np.mean([255 * self.factor * s.mean() for s in scales])),
+        }
+
+    def factors(self, drawn: list[Drawn]) -> list[tuple[str, float]]:
+        """Return per picture the patient and the factor that covers `PIXELS` of its pixels."""
+        return [(d.patient, d.predicted(self.link).factor(self.rules)) for d in drawn]
+
+    def marginal(self, drawn: list[Drawn]) -> "Calibrated":
+        """Return the same with the factor that covers `PIXELS` of all pixels together."""
+        made = [d.predicted(self.link) for d in drawn]
+        ratios = np.concatenate([(one.error / one.widened(self.rules)).ravel()[::PIXELS_APART] for one in made])
+        return replace(self, factor=float(np.quantile(ratios, PIXELS)))
 
 
-def factors(link: ErrorLink, drawn: list[Drawn]) -> list[tuple[str, float]]:
-    """Return per picture the patient and the factor that covers `PIXELS` of its pixels."""
-    return [(d.patient, float(np.quantile(d.error / d.scale(link), PIXELS))) for d in drawn]
-
-
-def marginal_factor(link: ErrorLink, drawn: list[Drawn]) -> float:
-    """Return the factor that covers `PIXELS` of all pixels together."""
-    ratios = np.concatenate([(d.error / d.scale(link)).ravel()[::PIXELS_APART] for d in drawn])
-    return float(np.quantile(ratios, PIXELS))
-
-
-def halves(drawn: list[Drawn], splits: int = SPLITS, seed: int = 0) -> dict[str, dict[str, float]]:
-    """Fit link and factors on half of the patients, judge on the others, many times; return means over the splits."""
+def halves(drawn: list[Drawn], noisy: list[Drawn], splits: int = SPLITS, seed: int = 0) -> dict[str, dict[str, float]]:
+    """Calibrate on half of the patients, judge on the others, many times; return means over the splits."""
     random = np.random.default_rng(seed)
     patients = np.unique([d.patient for d in drawn])
     rows: dict[str, list[dict[str, float]]] = {"bound": [], "interval": []}
     for _ in range(splits):
         first = set(random.permutation(patients)[: len(patients) // 2])
         known, unseen = ([d for d in drawn if (d.patient in first) == side] for side in (True, False))
-        link = fit(known)
-        strict = conformal_factor(np.array([value for _, value in factors(link, known)]))
-        rows["bound"].append(judge(link, strict, unseen))
-        rows["interval"].append(judge(link, marginal_factor(link, known), unseen))
+        bound = Calibrated.of(known, [d for d in noisy if d.patient in first])
+        rows["bound"].append(bound.judge(unseen))
+        rows["interval"].append(bound.marginal(known).judge(unseen))
     return {name: _mean(found) for name, found in rows.items()}
 
 
@@ -180,29 +194,28 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     held_out = list(cases(arguments.data, "nih-256", arguments.stride))
-    elsewhere = list(cases(arguments.data, "hannover-256", 3 * arguments.stride))
+    elsewhere = list(cases(arguments.data, "hannover-256", arguments.stride))
     with edgesr.load(arguments.package, device="cpu", threads=arguments.threads) as diffusion:
         projection, projections = compare_projections(diffusion, held_out, Lpips("alex", arguments.lpips))
         drawn = draw(diffusion, held_out, arguments.samples)
+        noisy = [d for noise in NOISES for d in draw(diffusion, held_out[::NOISY_STRIDE], arguments.samples, noise)]
         others = draw(diffusion, elsewhere, arguments.samples)
-    link = fit(drawn)
-    values = factors(link, drawn)
-    factor = conformal_factor(np.array([value for _, value in values]))
+    bound = Calibrated.of(drawn, noisy)
     spread = [metrics.block_rank_correlation(d.deviation, d.error) for d in drawn]
     facts = {
         "projection": projection,
         "projections": projections,
         "samples": arguments.samples,
         "blur": BLUR,
-        "link": asdict(link),
-        "factor": factor,
+        "link": asdict(bound.link),
+        "noise": {kernel: asdict(rule) for kernel, rule in bound.rules.items()},
+        "factor": bound.factor,
         "pictures": len(drawn),
         "patients": len({d.patient for d in drawn}),
-        "coverage": cross_coverage(values),
-        "unseen patients": halves(drawn),
-        "other institution": judge(link, factor, others),
-        "other institution without noise": judge(replace(link, noise=None), factor, others),
-        "noisier elsewhere": float(np.mean([noise_growth(d.low[..., None], link) > 1 for d in others])),
+        "coverage": cross_coverage({KERNEL: bound.factors(drawn)}),
+        "unseen patients": halves(drawn, noisy),
+        "other institution": bound.judge(others),
+        "other institution without noise": replace(bound, rules={}).judge(others),
         "other pictures": len(others),
         "rank correlation of the deviation alone": float(np.mean(spread)),
     }

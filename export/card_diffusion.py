@@ -15,7 +15,7 @@ import torch
 
 import edgesr
 from export import figure_cxr
-from export.calibrate_diffusion import SPLITS, USUAL
+from export.calibrate_diffusion import SPLITS
 from export.card_cxr import NOTICE, markdown
 from export.data.degradations import bicubic, downscale
 from export.evaluation import cases
@@ -150,7 +150,7 @@ def _table(name: str, found: dict[str, Any]) -> str:
 
 def _trust(facts: dict[str, Any]) -> str:
     link, unseen, away = facts["link"], facts["unseen patients"], facts["other institution"]
-    plain = facts["other institution without noise"]
+    plain, rule = facts["other institution without noise"], facts["noise"]["cubic"]
     projections = "; ".join(
         f"{name} {row['psnr']:.3f} dB, LPIPS {row['lpips']:.4f}, residual {row['residual']:.2f}, "
         + (f"largest loss on a picture {row['worst']:.3f} dB" if row["worst"] > 0 else "no picture lost PSNR")
@@ -172,14 +172,15 @@ def _trust(facts: dict[str, Any]) -> str:
         f"of 90 % of the pictures, covers them on {unseen['bound']['pictures_inside']:.0%} of the pictures and "
         f"{unseen['bound']['pixels_inside']:.1%} of all pixels. Calibrated on {facts['pictures']} pictures of "
         f"{facts['patients']} patients.\n\n"
-        "A network cannot guess noise: where the input is noisier than "
-        f"{USUAL:.0%} of the calibration pictures, the bound grows by as much. On Hannover, where "
-        f"{facts['noisier elsewhere']:.0%} of {facts['other pictures']} pictures are, it covers "
+        "A network cannot guess noise: where an input has more than is usual, "
+        f"{255 * rule['usual']:.2f} grey levels, the scale `s` becomes `sqrt(s^2 + growth^2 (noise^2 - usual^2))` with "
+        f"a growth of {rule['growth']:.2f}, fitted on NIH pictures with white noise added before they were made small. "
+        f"On {facts['other pictures']} pictures of Hannover, which are noisier, it covers "
         f"{away['pixels_inside']:.0%} of the pixels and keeps its promise on {away['pictures_inside']:.0%} of the "
         f"pictures (half width {away['half_width']:.1f} grey levels); without that rule it would be "
-        f"{plain['pixels_inside']:.0%} and {plain['pictures_inside']:.0%}. The limit was measured on the NIH patients "
-        "alone and nothing was fitted on Hannover, but that pictures from there need more was known when the rule was "
-        "made: expect less of a third institution."
+        f"{plain['pixels_inside']:.0%} and {plain['pictures_inside']:.0%}. Nothing was fitted on "
+        "Hannover, but that pictures from there need more was known when the rule was made: expect "
+        "less of a third institution."
     )
 
 

@@ -71,10 +71,10 @@ def main() -> None:
     parser.add_argument("--stride", type=int, default=1, help="use every n-th picture, for a quick look")
     arguments = parser.parse_args()
     calibration = json.loads(arguments.calibration.read_text())
-    factor = calibration["conformal"]["factor"]
+    conformal = calibration["conformal"]
     dial = {"fidelity 1": 1.0, "default": calibration["default_fidelity"], "fidelity 0": 0.0}
     torch.set_num_threads(arguments.threads)
-    enlarge = Enlarger(arguments.network, calibration["estimator"], arguments.threads)
+    enlarge = Enlarger(arguments.network, calibration["estimator"], arguments.threads, conformal["noise"])
     with_lpips, without = Judge(arguments.lpips), Judge(None)
     result: dict[str, dict[str, dict[str, Row]]] = {}
     for name in arguments.sets:
@@ -82,7 +82,7 @@ def main() -> None:
         for degradation in chosen.degradations:
             judge = with_lpips if chosen.side else without
             measured = [
-                (case, picture_rows(enlarge, judge, case, degradation, dial=dial, factor=factor))
+                (case, picture_rows(enlarge, judge, case, degradation, dial=dial, factor=conformal["factor"]))
                 for case in cases(arguments.data, name, arguments.stride)
             ]
             result[f"{name} {degradation}"] = summarise(measured)

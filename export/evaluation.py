@@ -11,7 +11,10 @@ import numpy as np
 import onnxruntime
 import torch
 
+from edgesr.image.noise import noise_level
+from edgesr.model import NoiseRule
 from edgesr.pipelines.estimate import estimate_shares
+from edgesr.pipelines.noisy import noise_scale, widen
 from export import metrics
 from export.data.degradations import bicubic, downscale
 from export.data.xray import read_grey
@@ -34,8 +37,8 @@ SETS = {
     "nih-256": PictureSet("cxr/val", 256, ("cubic", "area", "antialiased")),
     "nih-256-antialiased": PictureSet("cxr/val", 256, ("cubic", "antialiased"), antialiased=True),
     "nih-512": PictureSet("cxr/val", None, ("cubic", "antialiased")),
-    "nih-1024-256": PictureSet("cxr/val_1024", 256, ("cubic",)),
-    "hannover-256": PictureSet("cxr_hannover", 256, ("cubic",)),
+    "nih-1024-256": PictureSet("cxr/val_1024", 256, ("cubic", "area", "antialiased")),
+    "hannover-256": PictureSet("cxr_hannover", 256, ("cubic", "area", "antialiased")),
 }
 """NIH ChestX-ray14 validation patients and, as another institution, the Hannover COVID-19 pictures."""
 
@@ -95,19 +98,35 @@ def cases(data: Path, name: str, stride: int = 1) -> Iterator[Case]:
 
 
 class Enlarger:
-    """An exported graph on the CPU, with the estimator that tells it how a picture was made small."""
+    """An exported graph on the CPU, with the estimator that tells it how a picture was made small.
 
-    def __init__(self, network: Path, estimator: Mapping[str, Any], threads: int = 2) -> None:
+    ``noise`` are the rules by which a noisy picture gets a larger error scale; none while they are not known.
+    """
+
+    def __init__(
+        self,
+        network: Path,
+        estimator: Mapping[str, Any],
+        threads: int = 2,
+        noise: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self._session = onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
         self._estimator = estimator
+        self._noise = {kernel: NoiseRule(**rule) for kernel, rule in (noise or {}).items()}
+
+    def shares(self, low: np.ndarray) -> dict[str, float]:
+        """Return how much of a uint8 picture is taken for the work of each downscaler."""
+        return estimate_shares(self._estimator, low[..., None]) or {"cubic": 1.0, "area": 0.0, "antialiased": 0.0}
 
     def __call__(self, low: np.ndarray, fidelity: float) -> tuple[np.ndarray, np.ndarray]:
         """Enlarge a uint8 picture; return it as uint8, and the predicted error scale in grey levels of 255."""
-        shares = estimate_shares(self._estimator, low[..., None])
-        dials = {} if shares is None else {"degradation": tuple(shares.values())}
-        upscaled, scale = run(self._session, low / 255, fidelity=fidelity, quantum=1 / 255, **dials)
+        shares = self.shares(low)
+        upscaled, scale = run(
+            self._session, low / 255, fidelity=fidelity, quantum=1 / 255, degradation=tuple(shares.values())
+        )
+        scale = widen(scale, noise_scale(self._noise, shares, noise_level(low[..., None])))
         return np.rint(upscaled * 255).astype(np.uint8), scale * 255
 
 

@@ -74,7 +74,9 @@ def overrides(facts: dict[str, Any], sharpness: dict[str, float]) -> dict[str, A
             "factor": round(conformal["factor"], 4),
             "coverage": conformal["pixels"],
             "calibrated_on": f"{conformal['number_of_pictures']} NIH ChestX-ray14 pictures of "
-            f"{conformal['number_of_patients']} patients outside training, at the default fidelity, cv2 cubic input",
+            f"{conformal['number_of_patients']} patients outside training, each made small "
+            f"by {', '.join(DEGRADATIONS)}, at the default fidelity",
+            "noise": conformal["noise"],
         },
         "degradation": {
             "kernel": "cubic",

@@ -57,6 +57,7 @@ def overrides(calibration: dict[str, Any], scores: dict[str, Any], sharpness: di
             "calibrated_on": f"{calibration['pictures']} NIH ChestX-ray14 pictures of {calibration['patients']} "
             f"patients outside training, {calibration['samples']} samples each, cv2 cubic input",
             "link": calibration["link"],
+            "noise": calibration["noise"],
         },
         "degradation": {"kernel": "cubic", "rounded": True, "sharpness": sharpness},
         "description": "Chest X-rays four times larger by latent diffusion in one to four network evaluations, begun "

@@ -10,7 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import edgesr
 from edgesr.image import read
-from edgesr.image.resample import downscale, upscale
+from edgesr.image.resample import Kernel, downscale, upscale
 from edgesr.model import find, list_models, open_package, verify
 
 ROOT = Path(__file__).parents[1]
@@ -36,9 +36,9 @@ def model(name):
         yield restorer
 
 
-def small(picture: np.ndarray, scale: int = 4) -> np.ndarray:
-    """uint8 ``(H, W)`` made small with OpenCV's bicubic convention, which is what the models invert."""
-    reduced = downscale(picture[..., None] / 255.0, scale, "cubic")[..., 0]
+def small(picture: np.ndarray, scale: int = 4, kernel: Kernel = "cubic") -> np.ndarray:
+    """uint8 ``(H, W)`` made small, with OpenCV's bicubic convention unless another is named."""
+    reduced = downscale(picture[..., None] / 255.0, scale, kernel)[..., 0]
     return np.rint(reduced.clip(0, 1) * 255).astype(np.uint8)
 
 
@@ -114,6 +114,18 @@ def test_the_error_bound_covers_most_of_the_true_error(model, xray):
     error = np.abs(result.image.astype(float) - xray) / 255
     assert np.mean(error <= result.std) > 0.8
     assert result.std.min() >= 0
+
+
+@pytest.mark.parametrize("kernel", ["cubic", "area", "antialiased"])
+@pytest.mark.parametrize("deviation", [0, 4, 8])
+def test_noise_is_in_the_error_bound(model, xray, kernel, deviation):
+    """White noise of the true picture, in grey levels, that the downscaler leaves a part of."""
+    noise = np.random.default_rng(2).normal(0, deviation, xray.shape)
+    true = np.rint((xray + noise).clip(0, 255)).astype(np.uint8)
+    picture = small(true, kernel=kernel)
+    result = model.restore(picture, uncertainty=True)
+    covered = np.mean(np.abs(result.image.astype(float) - true) / 255 <= result.std)
+    assert 0.85 < covered < 0.985
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])

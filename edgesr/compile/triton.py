@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,12 +54,20 @@ def about(descriptor: ModelDescriptor, digest: str, controls: Mapping[str, str])
         "task": descriptor.task,
         "channel_order": descriptor.input.color,
         "size_multiple": str(descriptor.size.multiple) if descriptor.size.multiple > 1 else "",
-        "uncertainty_factor": f"{descriptor.uncertainty.factor:g}" if descriptor.uncertainty else "",
+        **_bound(descriptor),
         **{f"control_{name}": value for name, value in controls.items()},
         "licence": descriptor.licence,
         "intended_use": descriptor.intended_use,
     }
     return {name: text for name, text in known.items() if text}
+
+
+def _bound(descriptor: ModelDescriptor) -> dict[str, str]:
+    known = descriptor.uncertainty
+    if known is None:
+        return {}
+    rules = {kernel: {"usual": rule.usual, "growth": rule.growth} for kernel, rule in known.noise.items()}
+    return {"uncertainty_factor": f"{known.factor:g}", "uncertainty_noise": json.dumps(rules) if rules else ""}
 
 
 def readme(descriptor: ModelDescriptor, parameters: Mapping[str, str], lines: tuple[str, ...]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgesr.image.convert import to_float
 from edgesr.types import Array
 
 QUIETEST = 0.1
@@ -13,7 +14,7 @@ _ROWS = 32 * _SIDE
 
 
 def noise_level(image: Array) -> float:
-    """Return the noise of float ``(H, W, C)`` in [0, 1], in its range: the largest of the channels'.
+    """Return the noise, in [0, 1], of ``(H, W, C)``, uint8, uint16 or float in [0, 1]: the largest of the channels'.
 
     It is the tenth percentile, over blocks of 5 x 5 pixels, of the root mean square response to a mask that is blind to
     ramps (Immerkaer, "Fast noise variance estimation", 1996). Blocks that touch black or white are left out; 0 where
@@ -26,7 +27,7 @@ def _of_plane(plane: Array) -> float:
     height, width = ((side - 2) // _SIDE * _SIDE for side in plane.shape)
     found = []
     for top in range(0, height, _ROWS):
-        strip = plane[top : min(top + _ROWS, height) + 2, : width + 2]
+        strip = to_float(plane[top : min(top + _ROWS, height) + 2, : width + 2])
         clipped = (strip <= 0.0) | (strip >= 1.0)
         across = strip[:, :-2] - 2 * strip[:, 1:-1] + strip[:, 2:]
         response = (across[:-2] - 2 * across[1:-1] + across[2:]) / 6

@@ -15,7 +15,7 @@ from edgesr.model.diffusion import Diffusion
 from edgesr.model.package import ModelPackage, open_package, verify, write_package
 from edgesr.model.prediction import Prediction, Resize
 from edgesr.model.registry import DEFAULT_MODEL, ModelInfo, add, find, list_models, remove
-from edgesr.model.uncertainty import ErrorLink, Uncertainty
+from edgesr.model.uncertainty import ErrorLink, NoiseRule, Uncertainty
 
 if TYPE_CHECKING:
     from edgesr.model.describe import describe_onnx
@@ -37,6 +37,7 @@ __all__ = [
     "ModelDescriptor",
     "ModelInfo",
     "ModelPackage",
+    "NoiseRule",
     "Part",
     "Prediction",
     "Preprocessing",

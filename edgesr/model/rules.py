@@ -28,6 +28,7 @@ def disagreements(descriptor: ModelDescriptor) -> Iterator[str]:
     for name, control in descriptor.controls.items():
         yield from _control(f"controls.{name}", control)
     yield from _estimator(descriptor)
+    yield from _noise(descriptor)
     if descriptor.task == "restore":
         yield from _restore(descriptor)
     elif descriptor.task in LABEL_TASKS:
@@ -102,6 +103,20 @@ def _estimator(descriptor: ModelDescriptor) -> Iterator[str]:
             )
         if AUTOMATIC in (control.choices or {}):
             yield f"controls.{name}.choices: {AUTOMATIC!r} already means the estimate"
+
+
+def _noise(descriptor: ModelDescriptor) -> Iterator[str]:
+    rules = descriptor.uncertainty.noise if descriptor.uncertainty else {}
+    declared = descriptor.degradation or {}
+    known = [name for name in (declared.get("kernel"), *declared.get("also", ())) if name]
+    for kernel in rules:
+        if kernel not in known:
+            yield (
+                f"uncertainty.noise.{kernel}: must be a downscaler that degradation names "
+                f"({', '.join(known) or 'it names none'})"
+            )
+    if rules and known and known[0] not in rules:
+        yield f"uncertainty.noise: must have a rule for degradation.kernel {known[0]!r}"
 
 
 def _restore(descriptor: ModelDescriptor) -> Iterator[str]:

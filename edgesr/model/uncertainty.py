@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -13,16 +13,12 @@ class ErrorLink:
 
     ``g`` is the fine detail of the result, what a blur takes away, and ``d`` the deviation of the samples, 0 for one;
     both are root mean squares over ``window`` x ``window`` pixels of the large picture, whose range is 0 to 1.
-
-    ``noise`` is how noisy the inputs of the calibration were (``edgesr.image.noise``), but for the noisiest of them.
-    The scale of an input with k times as much noise is k times as large: a network cannot guess noise.
     """
 
     offset: float
     exponent: float
     window: int = 5
     floor: float = 0.001
-    noise: float | None = None
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> ErrorLink:
@@ -31,11 +27,23 @@ class ErrorLink:
 
 
 @dataclass(frozen=True)
+class NoiseRule:
+    """By how much the noise of an input, which no network can guess, widens the bound.
+
+    ``usual`` is the noise (``edgesr.image.noise``) of half of the inputs of the calibration, in [0, 1]; an input with
+    more has ``scale' = sqrt(scale ** 2 + growth ** 2 * (noise ** 2 - usual ** 2))``.
+    """
+
+    usual: float
+    growth: float
+
+
+@dataclass(frozen=True)
 class Uncertainty:
     """How the ``scale`` output, or the spread of samples, becomes an error bound, in the output's range.
 
     ``bound = factor * scale``; of a diffusion, the scale is what ``link`` makes of the samples, or their standard
-    deviation where there is none.
+    deviation where there is none. ``noise`` holds a rule for every downscaler that leaves another share of the noise.
     """
 
     factor: float
@@ -43,9 +51,11 @@ class Uncertainty:
     """Fraction of pixels inside the bound, on at least that fraction of pictures, when calibrated."""
     calibrated_on: str = ""
     link: ErrorLink | None = None
+    noise: Mapping[str, NoiseRule] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Uncertainty:
         """Return the typed form of an object that satisfies the schema."""
         link = document.get("link")
-        return cls(**{**document, "link": None if link is None else ErrorLink.from_json(link)})
+        noise = {kernel: NoiseRule(**rule) for kernel, rule in (document.get("noise") or {}).items()}
+        return cls(**{**document, "link": None if link is None else ErrorLink.from_json(link), "noise": noise})

@@ -13,9 +13,11 @@ import numpy as np
 
 from edgesr.errors import OutOfMemoryError
 from edgesr.image.convert import to_float
+from edgesr.model.descriptor import ModelDescriptor
 from edgesr.pipelines.ahead import run_ahead
 from edgesr.pipelines.augment import self_ensemble
 from edgesr.pipelines.network import RestoreNetwork, Settings, Workspace
+from edgesr.pipelines.noisy import kernel_shares, unusual_noise, widen
 from edgesr.pipelines.planes import run_planes
 from edgesr.pipelines.reduce import Reduced, reduce_channels
 from edgesr.pipelines.tilesize import Tiles, smaller, tiles_for
@@ -63,7 +65,7 @@ def restore_bands(
         start = layers[-1][0].stop
         layers.append((slice(start, start + network.channels_of(role)), None))
     behind = layers[-1][0].stop - channels
-    factor = np.float32(descriptor.uncertainty.factor if descriptor.uncertainty else 1.0)
+    to_bound = _bound_of(descriptor, reduced, settings)
     pixel = sum((layer.stop - layer.start) * np.dtype(dtype or np.float32).itemsize for layer, dtype in layers)
     tiles = tiles_for(descriptor, h, w, tile, held=pixels.nbytes, pixel=pixel)
     with ExitStack() as stack:
@@ -100,16 +102,34 @@ def restore_bands(
             return result
 
         for finished_rows in blend_tiles(tiles.rows, tiles.columns, descriptor.scale, run_once, layers):
-            yield from _pieces(finished_rows, reduced, settings, factor)
+            yield from _pieces(finished_rows, reduced, settings, to_bound)
             del finished_rows  # or it would stay beside the next one
         for mine in spent:
             timings.add(mine)
 
 
-def _pieces(finished: tuple[Array, ...], reduced: Reduced, settings: Settings, factor: np.float32) -> Iterator[Band]:
+def _bound_of(descriptor: ModelDescriptor, reduced: Reduced, settings: Settings) -> Callable[[FloatArray], FloatArray]:
+    """Return what makes the error scale of this picture, in rows, its bound."""
+    factor, excess = np.float32(descriptor.uncertainty.factor if descriptor.uncertainty else 1.0), 0.0
+    if settings.with_scale:
+        channels = reduced.pixels.shape[2]
+        colored = reduced.pixels[..., : channels - (channels in (2, 4))]
+        excess = unusual_noise(descriptor, kernel_shares(descriptor, settings.controls), colored)
+
+    def to_bound(scale: FloatArray) -> FloatArray:
+        wide = widen(scale, excess)
+        np.multiply(wide, factor, out=wide)
+        return wide
+
+    return to_bound
+
+
+def _pieces(
+    finished: tuple[Array, ...], reduced: Reduced, settings: Settings, to_bound: Callable[[FloatArray], FloatArray]
+) -> Iterator[Band]:
     """Cut finished rows, by layer, into bands of which copies are cheap."""
     rows, *rest = finished
-    bound = np.multiply(scale := rest.pop(0)[..., 0], factor, out=scale) if settings.with_scale else None
+    bound = to_bound(rest.pop(0)[..., 0]) if settings.with_scale else None
     height = max(1, _BAND_BYTES // rows[0].nbytes)
     for top in range(0, len(rows), height):
         part = slice(top, top + height)

@@ -21,7 +21,8 @@ from edgesr.pipelines.consistent import consistent_bands
 from edgesr.pipelines.diffusion_network import DiffusionNetwork
 from edgesr.pipelines.diffusion_options import Resolved
 from edgesr.pipelines.latent_tiles import LatentTiles, around_of, latent_tiles
-from edgesr.pipelines.linked import Combined, linked_bands, noise_growth
+from edgesr.pipelines.linked import Combined, linked_bands
+from edgesr.pipelines.noisy import unusual_noise, widen
 from edgesr.pipelines.reduce import reduce_channels
 from edgesr.pipelines.reverse import Reverse, State
 from edgesr.pipelines.timings import Timings
@@ -52,8 +53,8 @@ def diffuse_bands(walk: Walk, pixels: Array, *, with_deviation: bool) -> Iterato
 
     The latents of the whole picture are held; what is larger passes in bands. A one-channel network takes each colour
     plane by itself, with the same noise; a three-channel one takes grey as three equal planes. Alpha is enlarged
-    bicubically. ``Band.bound`` is the standard deviation of the samples, or what the package's link makes of it, times
-    the factor of ``uncertainty``.
+    bicubically. ``Band.bound`` is the standard deviation of the samples, or what the package's link makes of it, wider
+    where the input is noisy, times the factor of ``uncertainty``.
     """
     options, ends = walk.options, walk.network.ends
     descriptor = ends.descriptor
@@ -75,19 +76,21 @@ def diffuse_bands(walk: Walk, pixels: Array, *, with_deviation: bool) -> Iterato
                 projection=options.projection, strength=options.consistency_strength,
             )  # fmt: skip
         pictures.append(picture)
-    factor = descriptor.uncertainty.factor if descriptor.uncertainty else 1.0
-    link = descriptor.uncertainty.link if descriptor.uncertainty else None
+    known = descriptor.uncertainty
+    link = known.link if known else None
     made: Iterable[Combined] = (combined(bands, options.fidelity) for bands in zip(*pictures, strict=True))
     if with_deviation and link is not None:
         made = linked_bands(made, link)
-        factor *= noise_growth(to_float(colored), link)
+    excess = unusual_noise(descriptor, {str(options.kernel): 1.0}, colored) if with_deviation else 0.0
     top = 0
     for rows, deviation in made:
         if channels > colors:
             window = (slice(top, top + len(rows)), slice(0, w * scale))
             rows = np.concatenate([rows, upscale_window(alpha, scale, *window)], axis=2)
         top += len(rows)
-        bound = np.asarray(deviation * factor, np.float32) if with_deviation and deviation is not None else None
+        bound = None
+        if with_deviation and deviation is not None:
+            bound = widen(deviation, excess) * np.float32(known.factor if known else 1.0)
         yield Band(reduced.expand(from_float(rows, pixels.dtype)), bound)
 
 

@@ -6,18 +6,12 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from edgesr.image.noise import noise_level
 from edgesr.model.uncertainty import ErrorLink
-from edgesr.types import Array, FloatArray
+from edgesr.types import FloatArray
 
 BLUR = 5
 """Side, in pixels, of the box that is run over a picture twice to take its fine detail away."""
 Combined = tuple[FloatArray, FloatArray | None]
-
-
-def noise_growth(small: Array, link: ErrorLink) -> float:
-    """Return by how much an input ``(h, w, C)`` in [0, 1] is noisier than those of the calibration, at least 1."""
-    return 1.0 if link.noise is None else max(1.0, noise_level(small) / link.noise)
 
 
 def linked_bands(bands: Iterable[Combined], link: ErrorLink) -> Iterator[tuple[FloatArray, FloatArray]]:

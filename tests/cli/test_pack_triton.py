@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,10 @@ def test_a_shipped_model_is_served_with_the_bits_of_run(schema, call: Call, tmp_
     with load("cxr-x4-fast", "cpu") as restorer:
         (fidelity,) = restorer.descriptor.controls["fidelity"].default
         tile = restorer.descriptor.tile
+        bound = restorer.descriptor.uncertainty
+    assert bound is not None and float(said["uncertainty_factor"]) == bound.factor
+    rules = {kernel: {"usual": rule.usual, "growth": rule.growth} for kernel, rule in bound.noise.items()}
+    assert json.loads(said["uncertainty_noise"]) == rules != {}
     (warm,) = config.model_warmup
     assert (warm.batch_size, list(warm.inputs["image_uint8"].dims)) == (1, [tile, tile, 1])
     expected = ("area", f"{fidelity:g}", "Apache-2.0")

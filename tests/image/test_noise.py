@@ -51,5 +51,14 @@ def test_pictures_without_a_block_have_none(shape: tuple[int, int, int]) -> None
     assert noise_level(np.full(shape, 0.5, np.float32)) == 0.0
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_whole_numbers_are_taken_as_they_are_read(dtype: type[np.generic]) -> None:
+    """Of a fraction of their range, in strips: no float copy of a large picture is made."""
+    noisy = ramp(400, 90) + np.random.default_rng(6).normal(0, 0.03, (400, 90, 1)).astype(np.float32)
+    stored = np.rint(noisy.clip(0, 1) * np.iinfo(dtype).max).astype(dtype)
+    assert noise_level(stored) == pytest.approx(noise_level(stored / np.float32(np.iinfo(dtype).max)), rel=1e-6)
+    assert noise_level(stored) == pytest.approx(noise_level(noisy), rel=0.01)
+
+
 def test_black_pictures_have_none() -> None:
     assert noise_level(np.zeros((40, 40, 1), np.float32)) == 0.0

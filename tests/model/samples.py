@@ -48,8 +48,13 @@ def document(**changes: Any) -> dict[str, Any]:
                 "description": "from sharp to faithful",
             }
         },
-        "uncertainty": {"factor": 2.5, "coverage": 0.9, "calibrated_on": "held-out pictures"},
-        "degradation": {"kernel": "cv2_cubic", "antialias": False},
+        "uncertainty": {
+            "factor": 2.5,
+            "coverage": 0.9,
+            "calibrated_on": "held-out pictures",
+            "noise": {"cubic": {"usual": 0.003, "growth": 1.2}},
+        },
+        "degradation": {"kernel": "cubic", "antialias": False},
         "schedule": None,
         "labels": ["clear", "opaque"],
         "golden": {"input": "golden/input.png", "output": "golden/output.png"},

@@ -128,6 +128,12 @@ REFUSED = [
     (changed("uncertainty", "coverage", 0), "uncertainty.coverage: must be greater than 0"),
     (changed("uncertainty", "factor", 0), "uncertainty.factor: must be greater than 0"),
     (changed("uncertainty", "factor", MISSING), "uncertainty.factor: is missing"),
+    (changed("uncertainty", "noise", 0.003), "uncertainty.noise: must be an object or null"),
+    (
+        changed("uncertainty", "noise", "cubic", "growth", -1),
+        "uncertainty.noise.cubic.growth: must be at least",
+    ),
+    (changed("uncertainty", "noise", "cubic", "usual", MISSING), "uncertainty.noise.cubic.usual: is missing"),
     (changed("degradation", "cubic"), "degradation: must be an object or null"),
     (changed("schedule", []), "schedule: must be an object or null"),
     (changed("labels", []), "labels: must have at least 1"),
@@ -147,6 +153,14 @@ CONTRADICTORY = [
     (
         changed("degradation", {"estimator": {**ESTIMATOR, "bias": [0]}}),
         "degradation.estimator.bias: must have one entry for each of the 2 kernels, got 1",
+    ),
+    (
+        changed("uncertainty", "noise", "area", {"usual": 0.001, "growth": 3.0}),
+        "uncertainty.noise.area: must be a downscaler that degradation names (cubic)",
+    ),
+    (
+        changed("degradation", {"kernel": "area", "also": ["cubic"]}),
+        "uncertainty.noise: must have a rule for degradation.kernel 'area'",
     ),
     (changed("controls", "fidelity", "estimated", True), "controls.fidelity.estimated: needs degradation.estimator"),
     (changed("input", "range", [1, 0]), "input.range: must be [low, high] with low below high, got [1, 0]"),

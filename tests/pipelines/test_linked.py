@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
-from edgesr.image.noise import noise_level
 from edgesr.model import ErrorLink
-from edgesr.pipelines.linked import error_scale, linked_bands, noise_growth
+from edgesr.pipelines.linked import error_scale, linked_bands
 
 RNG = np.random.default_rng(5)
 LINK = ErrorLink(-0.9, 0.76)
@@ -49,14 +47,6 @@ def test_fine_detail_raises_the_scale_and_a_flat_picture_has_the_least() -> None
     half[:, 16:] += 0.1 * (np.indices((32, 16)).sum(0)[..., None] % 2).astype(np.float32)
     scale = error_scale(half, None, LINK)
     assert scale[:, 24:].min() > 5 * scale[:, :8].max()
-
-
-def test_a_noisier_input_than_those_of_the_calibration_has_a_larger_scale() -> None:
-    noisy = 0.5 + 0.02 * RNG.standard_normal((60, 60, 1)).astype(np.float32)
-    level = noise_level(noisy)
-    assert noise_growth(noisy, LINK) == 1.0
-    assert noise_growth(noisy, replace(LINK, noise=level / 2.5)) == pytest.approx(2.5)
-    assert noise_growth(noisy, replace(LINK, noise=1.5 * level)) == 1.0
 
 
 @pytest.mark.parametrize("channels", [1, 3])
