@@ -12,6 +12,9 @@ from edgesr.model.descriptor import ModelDescriptor
 from edgesr.model.uncertainty import NoiseRule
 from edgesr.types import Array, FloatArray
 
+LIKELY = 0.05
+"""Share from which a downscaler may well have made an input."""
+
 
 def kernel_shares(descriptor: ModelDescriptor, controls: Mapping[str, tuple[float, ...]]) -> dict[str, float]:
     """Return how much of a picture is taken for the work of each downscaler, by the control that says so.
@@ -43,13 +46,17 @@ def unusual_noise(descriptor: ModelDescriptor, shares: Mapping[str, float], pixe
 
 
 def noise_scale(rules: Mapping[str, NoiseRule], shares: Mapping[str, float], level: float) -> float:
-    """Return the scale of the error, in [0, 1], that rules see in a noise of ``level``; a kernel without one has 0."""
-    squared = (
-        share * rules[kernel].growth ** 2 * max(0.0, level**2 - rules[kernel].usual ** 2)
+    """Return the scale of the error, in [0, 1], that rules see in a noise of ``level``.
+
+    It is the largest of those of the downscalers that may well have made the input: noise is what the estimate of the
+    shares confuses. A downscaler without a rule has 0.
+    """
+    found = (
+        rules[kernel].growth * math.sqrt(max(0.0, level**2 - rules[kernel].usual ** 2))
         for kernel, share in shares.items()
-        if kernel in rules
+        if kernel in rules and share >= LIKELY
     )
-    return math.sqrt(sum(squared))
+    return max(found, default=0.0)
 
 
 def widen(scale: FloatArray, excess: float) -> FloatArray:

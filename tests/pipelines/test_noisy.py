@@ -30,9 +30,14 @@ def noisy(deviation: float, *shape: int) -> np.ndarray:
 
 def test_the_rule_is_the_formula() -> None:
     assert noise_scale(RULES, {"cubic": 1.0}, 0.005) == pytest.approx(1.2 * 0.004)
-    assert noise_scale(RULES, {"cubic": 0.25, "area": 0.75}, 0.005) == pytest.approx(
-        np.sqrt(0.25 * 1.2**2 * (0.005**2 - 0.003**2) + 0.75 * 3.5**2 * (0.005**2 - 0.0015**2))
-    )
+    assert noise_scale(RULES, {"area": 1.0}, 0.005) == pytest.approx(3.5 * np.sqrt(0.005**2 - 0.0015**2))
+
+
+def test_of_likely_downscalers_the_one_that_hides_most_noise_counts() -> None:
+    cubic, area = (noise_scale(RULES, {kernel: 1.0}, 0.005) for kernel in RULES)
+    assert noise_scale(RULES, {"cubic": 0.9, "area": 0.1}, 0.005) == area > cubic
+    assert noise_scale(RULES, {"cubic": 0.97, "area": 0.03}, 0.005) == cubic
+    assert noise_scale(RULES, {"antialiased": 1.0}, 0.005) == 0.0
 
 
 @pytest.mark.parametrize("level", [0.0, 0.001, 0.003])
