@@ -194,12 +194,13 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     held_out = list(cases(arguments.data, "nih-256", arguments.stride))
+    finer = list(cases(arguments.data, "nih-1024-256", arguments.stride))
     elsewhere = list(cases(arguments.data, "hannover-256", arguments.stride))
     with edgesr.load(arguments.package, device="cpu", threads=arguments.threads) as diffusion:
         if diffusion.descriptor.uncertainty is not None:
             parser.error(f"{arguments.package} has a bound already; give it as edgesr pack makes it")
         projection, projections = compare_projections(diffusion, held_out, Lpips("alex", arguments.lpips))
-        drawn = draw(diffusion, held_out, arguments.samples)
+        drawn = draw(diffusion, [*held_out, *finer], arguments.samples)
         noisy = [d for noise in NOISES for d in draw(diffusion, held_out[::NOISY_STRIDE], arguments.samples, noise)]
         others = draw(diffusion, elsewhere, arguments.samples)
     bound = Calibrated.of(drawn, noisy)
