@@ -46,6 +46,7 @@ compression, anything in pictures below 32 pixels (96 for JPEG) or without textu
 Which of the three downscalers made the picture is estimated from its spectrum too, and the network is told
 (`shares` in `convention`; the model cards say how often that is right; `--degradation` overrides it).
 `Result.consistency` is the residual under the best of the three.
+Noise misleads that estimate, is not noted, and widens the bound of the error (`uncertainty.noise`).
 
 Share of pictures with a note, on pictures outside training, at full size and, in brackets, first reduced to 256 x 256.
 The first three rows are what the models were made for: any note there is a false alarm.
