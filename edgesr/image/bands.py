@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -37,6 +38,7 @@ def band_energies(pixels: Array) -> Float64 | None:
     return joined
 
 
+@cache
 def _shares_of_bands() -> Float64:
     """Return what takes the mean of a window's density over each band, ``(32 * 17, bands)``."""
     frequency = np.maximum(np.abs(np.fft.fftfreq(SIDE))[:, None], np.fft.rfftfreq(SIDE)[None]).ravel()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -43,8 +45,18 @@ def densities(grey: Float64) -> Float64 | None:
     places = np.linspace(0, rows * columns - 1, _WINDOWS).round().astype(np.intp)
     chosen = places[np.diff(places, prepend=-1) > 0]
     cut = windows[chosen // columns, chosen % columns]
+    cut -= cut.mean(axis=(1, 2), keepdims=True)
+    cut *= _taper()
+    spectra = np.fft.rfft2(cut)
+    density: Float64 = np.square(spectra.real)
+    density += np.square(spectra.imag)
+    return density
+
+
+@cache
+def _taper() -> Float64:
+    """Return a window of unit energy, so that white noise keeps its variance."""
     hann = np.hanning(SIDE + 1)[:SIDE]
     taper = np.outer(hann, hann)
-    spectra = np.fft.rfft2((cut - cut.mean(axis=(1, 2), keepdims=True)) * taper)
-    density: Float64 = np.square(np.abs(spectra)) / np.square(taper).sum()
-    return density
+    unit: Float64 = taper / np.linalg.norm(taper)
+    return unit
