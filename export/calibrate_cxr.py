@@ -27,6 +27,7 @@ BOUNDS = {"psnr": 0.35, "ssim": 0.001, "detail_precision": 0.66, "grid_index": 1
 CALIBRATION = (("nih-256", 1), ("nih-512", 4), ("nih-1024-256", 1))
 """Sets of the bound, and every how many-th picture of them."""
 NOISY_STRIDE = 4
+"""Every n-th picture of nih-256 is enlarged with noise, too."""
 DIALS = tuple(round(0.05 * i, 2) for i in range(21))
 
 
@@ -91,7 +92,7 @@ def calibrate(enlarge: Enlarger, data: Path, fidelity: float) -> dict[str, Any]:
 
 
 def _coverage(made: Sequence[Predicted], factor: float, rules: Mapping[str, NoiseRule]) -> dict[str, float]:
-    inside = [float((one.error <= factor * one.widened(rules)).mean()) for one in made]
+    inside = [one.inside(factor, rules) for one in made]
     return {"pixels": float(np.mean(inside)), "pictures": float(np.mean([share >= PIXELS for share in inside]))}
 
 

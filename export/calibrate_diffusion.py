@@ -144,7 +144,7 @@ class Calibrated:
         made = [d.predicted(self.link) for d in drawn]
         scales = [one.widened(self.rules) for one in made]
         pairs = list(zip(made, scales, strict=True))
-        inside = [float((one.error <= self.factor * scale).mean()) for one, scale in pairs]
+        inside = [one.inside(self.factor, self.rules) for one in made]
         return {
             "rank_correlation": float(np.mean([metrics.block_rank_correlation(s, one.error) for one, s in pairs])),
             "pixels_inside": float(np.mean(inside)),

@@ -32,6 +32,10 @@ class Predicted:
         """Return the scale as the rules make it."""
         return widen(self.scale, noise_scale(rules, self.shares, self.noise))
 
+    def inside(self, factor: float, rules: Mapping[str, NoiseRule]) -> float:
+        """Return the share of the pixels within the bound that a factor and rules make."""
+        return float((self.error <= factor * self.widened(rules)).mean())
+
     def factor(self, rules: Mapping[str, NoiseRule]) -> float:
         """Return the factor that covers `PIXELS` of the pixels."""
         return float(np.quantile(self.error / self.widened(rules), PIXELS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from edgesr.compile.triton_config import ServedModel
@@ -66,7 +67,7 @@ def _bound(descriptor: ModelDescriptor) -> dict[str, str]:
     known = descriptor.uncertainty
     if known is None:
         return {}
-    rules = {kernel: {"usual": rule.usual, "growth": rule.growth} for kernel, rule in known.noise.items()}
+    rules = {kernel: asdict(rule) for kernel, rule in known.noise.items()}
     return {"uncertainty_factor": f"{known.factor:g}", "uncertainty_noise": json.dumps(rules) if rules else ""}
 
 

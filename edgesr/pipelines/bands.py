@@ -117,7 +117,7 @@ def _bound_of(descriptor: ModelDescriptor, reduced: Reduced, settings: Settings)
         excess = unusual_noise(descriptor, kernel_shares(descriptor, settings.controls), colored)
 
     def to_bound(scale: FloatArray) -> FloatArray:
-        wide = widen(scale, excess)
+        wide = widen(scale, excess, out=scale)  # a wide picture's rows are large
         np.multiply(wide, factor, out=wide)
         return wide
 

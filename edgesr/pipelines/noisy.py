@@ -59,6 +59,9 @@ def noise_scale(rules: Mapping[str, NoiseRule], shares: Mapping[str, float], lev
     return max(found, default=0.0)
 
 
-def widen(scale: FloatArray, excess: float) -> FloatArray:
-    """Return the scale of an error ``(h, W)`` to which an independent one of scale ``excess`` comes."""
-    return np.asarray(np.hypot(scale, np.float32(excess)), np.float32) if excess else scale
+def widen(scale: FloatArray, excess: float, out: FloatArray | None = None) -> FloatArray:
+    """Return the scale of an error, float32 ``(h, W)`` in [0, 1], to which an independent one of ``excess`` comes.
+
+    It is written into ``out`` where that is given, such as ``scale`` itself.
+    """
+    return np.asarray(np.hypot(scale, np.float32(excess), out=out), np.float32) if excess else scale

@@ -37,7 +37,7 @@ def made(kernel: str, count: int, *, deviation: float = 0.0, wider: float = 1.0,
 
 
 def inside(pictures: list[Predicted], factor: float, rules: Mapping[str, NoiseRule]) -> np.ndarray:
-    return np.array([(one.error <= factor * one.widened(rules)).mean() for one in pictures])
+    return np.array([one.inside(factor, rules) for one in pictures])
 
 
 @pytest.fixture(scope="module")

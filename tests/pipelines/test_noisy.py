@@ -53,6 +53,14 @@ def test_noise_adds_as_independent_errors_do() -> None:
     np.testing.assert_allclose(wide, [[0.04, 0.05]], rtol=1e-6)
 
 
+def test_rows_are_widened_where_they_lie() -> None:
+    """Those of a picture 8192 pixels wide are 200 MiB."""
+    layer = np.full((3, 4, 1), 0.03, np.float32)
+    scale = layer[..., 0]
+    assert np.shares_memory(widen(scale, 0.04, out=scale), layer)
+    np.testing.assert_allclose(layer, 0.05, rtol=1e-6)
+
+
 def test_a_model_without_rules_has_none(descriptor: Any) -> None:
     plain = replace(descriptor, uncertainty=replace(descriptor.uncertainty, noise={}))
     assert unusual_noise(plain, {"cubic": 1.0}, noisy(0.05)) == 0.0
