@@ -142,7 +142,7 @@ def _trust(facts: dict[str, Any]) -> str:
         "`sqrt(s^2 + growth^2 (noise^2 - usual^2))`. Usual is what half of the calibration pictures have; the growth "
         f"was fitted on {conformal['number_of_noisy_pictures']} of them with white noise of "
         f"{', '.join(f'{level:g}' for level in NOISES)} grey levels, added before they were made small. "
-        "An antialiased input hides most of the noise, and so more is missed. Where the downscaler is not "
+        "An antialiased input hides most of the noise, so that weak noise may be missed. Where the downscaler is not "
         "certain, the rule of the likely ones counts that widens most. Nothing was fitted on Hannover, whose pictures "
         "are noisier, but that they need more was known when the rule was made: expect less elsewhere. What the bound "
         "covers at the default:"
@@ -164,11 +164,11 @@ def _trust(facts: dict[str, Any]) -> str:
 
 def _coverage(facts: dict[str, Any]) -> str:
     """Return the tables of the noise rules and of what the bound covers."""
-    conformal, grey = facts["conformal"], 255
+    conformal = facts["conformal"]
     rules = [
         [
             kernel,
-            f"{grey * rule['usual']:.2f}",
+            f"{255 * rule['usual']:.2f}",
             f"{rule['growth']:.2f}",
             *_shares(conformal["coverage_with_noise"][kernel]),
         ]
