@@ -54,7 +54,7 @@ def test_noise_adds_as_independent_errors_do() -> None:
 
 
 def test_rows_are_widened_where_they_lie() -> None:
-    """Those of a picture 8192 pixels wide are 200 MiB."""
+    """A second copy of those of a wide picture would show in the memory."""
     layer = np.full((3, 4, 1), 0.03, np.float32)
     scale = layer[..., 0]
     assert np.shares_memory(widen(scale, 0.04, out=scale), layer)
